@@ -263,16 +263,16 @@ static void write_file(const char *path, const void *bytes, size_t size)
 /* A result whose bytes come in any order, and need not be in memory together. It takes its place
    when it ends, as a whole. What can be written only in order (a pipe, a device), or only when all
    is there (a file of several names), is kept in memory until then. */
-typedef struct output {
+typedef struct result_file {
     const char *path;
     target t;
-    part file;
+    part_file file;
     unsigned char *memory; /* NULL: it goes into file */
     size_t size;
     int error;             /* why put_output stopped */
-} output;
+} result_file;
 
-static void end_output(output *o)
+static void end_output(result_file *o)
 {
     int error = o->error;
     if (o->memory && !error) write_target(o->path, &o->t, o->memory, o->size);
@@ -283,7 +283,7 @@ static void end_output(output *o)
 }
 
 /* Room for all of it is made at once, so that a disk without it is found before the work. */
-static void begin_output(output *o, const char *path, size_t size)
+static void begin_output(result_file *o, const char *path, size_t size)
 {
     memset(o, 0, sizeof *o);
     o->path = path;
@@ -297,7 +297,7 @@ static void begin_output(output *o, const char *path, size_t size)
 /* An llmq_sink_at. */
 static int put_output(void *context, size_t offset, const void *bytes, size_t size)
 {
-    output *o = (output *)context;
+    result_file *o = (result_file *)context;
     if (o->memory) memcpy(o->memory + offset, bytes, size);
     else o->error = write_at(o->file.fd, offset, bytes, size);
     return o->error;

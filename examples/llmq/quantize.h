@@ -807,7 +807,7 @@ static uint32_t count_grids(const recipe *r)
 /* A bundle in the making: all entries, of which tensors have no bytes yet. */
 typedef struct draft {
     const llmq_bundle *from;
-    const recipe *recipe;
+    const recipe *how;
     const char *prefix;          /* of the model's values */
     uint32_t layers;
     const site_transform *made;  /* NULL: no transforms */
@@ -821,7 +821,7 @@ typedef struct draft {
 /* What a tensor will be, but for its bytes. */
 static void plan_entry(draft *d, llmq_entry *e)
 {
-    const conversion c = conversion_of(e->name, d->layers, d->recipe, d->made);
+    const conversion c = conversion_of(e->name, d->layers, d->how, d->made);
     uint32_t layer = 0;
     const int linear = linear_of(e->name, d->layers, &layer);
     llmq_tensor t;
@@ -852,7 +852,7 @@ static void plan_entries(draft *d)
         llmq_entry *e = &d->e[d->n];
         check(llmq_bundle_at(d->from, i, e), "reading an entry");
         if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e->kind == LLMQ_KIND_VALUE && d->recipe->abits && value_of_model(e->name)
+        if (e->kind == LLMQ_KIND_VALUE && d->how->abits && value_of_model(e->name)
             && is_activation_value(value_of_model(e->name)))
             continue;
         if (e->kind == LLMQ_KIND_TENSOR) plan_entry(d, e);
@@ -880,7 +880,7 @@ static void open_draft(draft *d, const llmq_bundle *b, const recipe *r, sizes *t
     size_t sites;
     memset(d, 0, sizeof *d);
     memset(total, 0, sizeof *total);
-    d->from = b, d->recipe = r;
+    d->from = b, d->how = r;
     d->prefix = llmq_bundle_u32(b, "lm.layers", &d->layers) == LLMQ_OK ? "lm." : "llama.";
     if (d->prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &d->layers), "lm.layers");
     check_recipe(r, b, d->layers);
@@ -909,7 +909,7 @@ static void close_draft(draft *d)
 static llmq_status write_tensor(const draft *d, llmq_writer *out, uint32_t i, work_done *p)
 {
     llmq_entry *e = &out->entries[i], old;
-    const conversion c = conversion_of(e->name, d->layers, d->recipe, d->made);
+    const conversion c = conversion_of(e->name, d->layers, d->how, d->made);
     llmq_tensor t;
     llmq_status status;
     uint32_t index;
@@ -919,7 +919,7 @@ static llmq_status write_tensor(const draft *d, llmq_writer *out, uint32_t i, wo
     check(llmq_bundle_tensor(d->from, e->name, &t), e->name);
     tensor_needed(d->from, index);
     if (c.folded) data = fold_vector(e, &t, c.folded);
-    else if (c.format) data = quantize_tensor(e, &t, &c, d->recipe, p);
+    else if (c.format) data = quantize_tensor(e, &t, &c, d->how, p);
     status = llmq_writer_put(out, i, data ? data : old.data);
     free(data);
     tensor_done(d->from, index);
@@ -929,15 +929,15 @@ static llmq_status write_tensor(const draft *d, llmq_writer *out, uint32_t i, wo
 /* Makes the tensors of a draft, one after another, and sends all of it to a sink. */
 static llmq_status write_draft(draft *d, sizes *total, llmq_sink_at sink, void *context)
 {
-    work_done p = { 0, d->weights, 0, d->n, d->recipe->quiet };
+    work_done p = { 0, d->weights, 0, d->n, d->how->quiet };
     llmq_writer out;
     llmq_status status = llmq_writer_begin(&out, d->e, d->n, sink, context);
     for (; status == LLMQ_OK && p.entry < d->n; p.entry++) {
         llmq_entry *e = &d->e[p.entry];
         if (e->data || e->size == 0) continue;
         status = write_tensor(d, &out, p.entry, &p);
-        if (is_linear(e->name) && conversion_of(e->name, d->layers, d->recipe, d->made).format)
-            add_to_sizes(total, e, d->recipe);
+        if (is_linear(e->name) && conversion_of(e->name, d->layers, d->how, d->made).format)
+            add_to_sizes(total, e, d->how);
     }
     if (!p.quiet) progress(1, 1, "");
     return status == LLMQ_OK ? llmq_writer_end(&out) : status;
@@ -965,7 +965,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
 static size_t quantize_to_file(const llmq_bundle *b, const recipe *r, sizes *total, const char *path)
 {
     draft d;
-    output out;
+    result_file out;
     llmq_status status;
     size_t size;
     open_draft(&d, b, r, total);

@@ -32,11 +32,11 @@ static volatile int temporary_is_there;
 
 /* A file that is to take the place of a target once all of it is written. It is `temporary`, or has
    no name at all. */
-typedef struct part {
+typedef struct part_file {
     const target *t;
     char *directory;
     int fd, has_name;
-} part;
+} part_file;
 
 static int part_of_target(char *out, size_t size, const char *directory, const char *prefix, int n);
 static uint32_t hash_text(uint32_t hash, const char *text);
@@ -305,7 +305,7 @@ static void list_directory(const char *directory, const char *prefix,
 
 static int keep_owner_and_mode(int fd, const target *t) { return (void)fd, (void)t, 0; }
 static int open_anonymous(const char *directory) { return (void)directory, -1; }
-static int name_anonymous(const part *p) { return (void)p, -1; }
+static int name_anonymous(const part_file *p) { return (void)p, -1; }
 static int copy_file(int from, int to) { return (void)from, (void)to, EIO; }
 
 static int rename_over(const char *from, const char *to)
@@ -646,7 +646,7 @@ static int open_anonymous(const char *directory)
    neither can a kill -9 between its two calls leave anything. -1: it cannot be given one. A child
    that finds the program gone leaves all as it was, so that nothing changes long after the
    program's end. */
-static int name_anonymous(const part *p)
+static int name_anonymous(const part_file *p)
 {
 #ifdef O_TMPFILE
     int error, status = 0;
@@ -787,7 +787,7 @@ static void remove_stale(const char *directory, const char *name)
 }
 
 /* A temporary file beside the target that nobody else has. */
-static int open_named(part *p)
+static int open_named(part_file *p)
 {
     int error = EEXIST;
     for (int n = 0; n < 100 && error == EEXIST; n++) {
@@ -802,7 +802,7 @@ static int open_named(part *p)
 }
 
 /* Leads to end_part, also where it fails. */
-static int begin_part(part *p, const target *t)
+static int begin_part(part_file *p, const target *t)
 {
     char prefix[32];
     memset(p, 0, sizeof *p);
@@ -816,7 +816,7 @@ static int begin_part(part *p, const target *t)
 }
 
 /* The same bytes in a file with a name, where a file without one cannot get any. */
-static int give_name(part *p)
+static int give_name(part_file *p)
 {
     const int from = p->fd;
     int error = open_named(p);
@@ -826,7 +826,7 @@ static int give_name(part *p)
 }
 
 /* Puts it in the place of the target, unless there is an error already. Returns that, or its own. */
-static int end_part(part *p, int error)
+static int end_part(part_file *p, int error)
 {
     if (!error) error = flush_to_disk(p->fd);
     if (!error && !p->has_name && (error = name_anonymous(p)) < 0) error = give_name(p);
@@ -843,7 +843,7 @@ static int end_part(part *p, int error)
 
 static int write_replacing(const target *t, const void *bytes, size_t size)
 {
-    part p;
+    part_file p;
     int error = begin_part(&p, t);
     if (!error) error = write_all(p.fd, bytes, size);
     return end_part(&p, error);
