@@ -299,7 +299,7 @@ llmq_status gguf_find_value(const gguf *g, const char *key, gguf_value *v)
 
 static float gguf__float(const unsigned char *b)
 {
-    uint32_t u = (uint32_t)gguf__load(b, 4);
+    uint32_t u = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
     float x;
     memcpy(&x, &u, 4);
     return x;
@@ -347,7 +347,7 @@ llmq_status gguf_string(const gguf_value *v, size_t *at, const char **s, size_t 
    its codes is in ggml's ggml-common.h (the structs) and ggml-quants.c; here after the order of the
    operations in quants.py of the package gguf, since roundings depend on it. */
 
-static float gguf__half(const unsigned char *b) { return llmq_f16_to_f32((uint16_t)gguf__load(b, 2)); }
+static float gguf__half(const unsigned char *b) { return llmq_f16_to_f32((uint16_t)(b[0] | b[1] << 8)); }
 
 static void gguf__fill(float *out, uint32_t n, float x)
 {
@@ -396,11 +396,11 @@ static void gguf__add_fifth(float *out, const unsigned char *b)
 }
 
 /* Integer i, a signed byte. */
-static float gguf__byte(const unsigned char *b, uint32_t i) { return (float)(b[i] < 128 ? b[i] : b[i] - 256); }
+static float gguf__byte(const unsigned char *b, uint32_t i) { return (float)((b[i] ^ 128) - 128); }
 
 static void gguf__f32(const unsigned char *b, float *out) { *out = gguf__float(b); }
 static void gguf__f16(const unsigned char *b, float *out) { *out = gguf__half(b); }
-static void gguf__bf16(const unsigned char *b, float *out) { *out = llmq_bf16_to_f32((uint16_t)gguf__load(b, 2)); }
+static void gguf__bf16(const unsigned char *b, float *out) { *out = llmq_bf16_to_f32((uint16_t)(b[0] | b[1] << 8)); }
 
 static void gguf__q4_0(const unsigned char *b, float *out)
 {
