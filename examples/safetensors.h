@@ -407,17 +407,19 @@ llmq_status safetensors_index_open(safetensors_index *x, const void *text, size_
     safetensors_place p;
     json_value root, key, value;
     size_t at = 0;
+    int maps = 0;
     llmq_status status;
     if (!x || !text) return LLMQ_E_ARG;
     memset(&view, 0, sizeof view);
     status = json_open(&root, text, size);
-    if (status == LLMQ_OK) status = json_distinct(&root);
     if (status != LLMQ_OK) return status;
-    while (json_next(&root, &at, &key, &value) == LLMQ_OK) {
-        if (json_is(&key, "weight_map")) view.map = value;
-        else if (!json_is(&key, "metadata")) return LLMQ_E_UNSUPPORTED;
+    while ((status = json_next(&root, &at, &key, &value)) == LLMQ_OK) {
+        if (json_is(&key, "weight_map")) {
+            view.map = value;
+            maps++;
+        } else if (!json_is(&key, "metadata")) return LLMQ_E_UNSUPPORTED;
     }
-    if (view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT; /* 0, JSON_NULL, if there was none */
+    if (status != LLMQ_E_NOT_FOUND || maps != 1 || view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
     at = 0;
     while ((status = safetensors_index_next(&view, &at, &p)) == LLMQ_OK) {
         if (view.tensors == SAFETENSORS_MAX_INDEX) return LLMQ_E_LIMIT;
