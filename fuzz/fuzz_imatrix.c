@@ -19,6 +19,8 @@
 #define LLMQ_SIMD 0
 #endif
 #include "../llmq.h"
+#define GGUF_IMPLEMENTATION
+#include "../examples/gguf.h"
 #define IMATRIX_IMPLEMENTATION
 #include "../examples/imatrix.h"
 #include "../tests/vectors/imatrix_golden.h"
