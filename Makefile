@@ -135,6 +135,7 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/trellis.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
+	$(PYTHON) tests/gen/models.py
 
 fuzz-long: need-clang need-libfuzzer | $(B)
 	@tests/fuzz.sh long $(FUZZ_SECONDS)

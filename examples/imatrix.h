@@ -282,7 +282,8 @@ static llmq_status imatrix__open_gguf(imatrix *m)
     llmq_status status = gguf_open(&m->file, m->bytes, m->size);
     if (status != LLMQ_OK) return status;
     if (gguf_find_value(&m->file, "general.type", &v) == LLMQ_OK
-        && (v.array || gguf_string(&v, &at, &type, &length) != LLMQ_OK || length != 7 || memcmp(type, "imatrix", 7) != 0))
+        && (v.array || gguf_string(&v, &at, &type, &length) != LLMQ_OK || length != 7
+            || memcmp(type, "imatrix", 7) != 0))
         return LLMQ_E_MAGIC;
     if ((status = imatrix__number(&m->file, "imatrix.chunk_count", &m->chunk_count)) != LLMQ_OK) return status;
     if ((status = imatrix__number(&m->file, "imatrix.chunk_size", &m->chunk_size)) != LLMQ_OK) return status;
