@@ -37,7 +37,7 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h $(addprefix examples/,lm.h llama2c.h imatrix.h sense.h)
+HEADERS := llmq.h llmq_simd.h $(addprefix examples/,lm.h llama2c.h gguf.h imatrix.h import.h json.h safetensors.h sense.h tokenizer.h tokenizer_read.h tokenizer_unicode.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors vectors-lm fuzz-long clean
@@ -134,11 +134,12 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/outliers.py
 	$(PYTHON) tests/gen/allocate.py
 	$(PYTHON) tests/gen/trellis.py
+	$(PYTHON) tests/gen/bundle.py golden
+	$(PYTHON) tests/gen/imatrix.py golden
+	$(PYTHON) tests/gen/models.py
 
 vectors-lm: need-python-numpy need-python-gguf need-python-llama_cpp
 	$(PYTHON) tests/gen/lm_models.py
-	$(PYTHON) tests/gen/bundle.py golden
-	$(PYTHON) tests/gen/imatrix.py golden
 
 fuzz-long: need-clang need-libfuzzer | $(B)
 	@tests/fuzz.sh long $(FUZZ_SECONDS)

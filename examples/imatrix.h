@@ -1,7 +1,7 @@
 /* imatrix.h - reader and writer of llama.cpp's importance matrices, in both their forms - public
    domain or MIT
 
-   Do this in one C or C++ file, after llmq.h:
+   Do this in one C or C++ file, after llmq.h and gguf.h (with its implementation in some file):
        #define IMATRIX_IMPLEMENTATION
        #include "imatrix.h"
 
@@ -25,6 +25,7 @@
 #define IMATRIX_H
 
 #include "../llmq.h"
+#include "gguf.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,9 +45,10 @@ typedef struct imatrix {
     uint32_t count;                    /* entries, at least 1 */
     uint32_t chunk_count, chunk_size;  /* 0: the file does not say; chunk_size in tokens */
     uint32_t datasets;                 /* names of calibration texts */
-    uint32_t alignment;
     const unsigned char *bytes;
-    size_t size, dataset, first, end, data;  /* where the texts' names, the entries, their end, and the tensors are */
+    size_t size;
+    gguf file;                         /* form GGUF */
+    size_t dataset, first, end;        /* legacy: where the text's name, the entries and their end are */
 } imatrix;
 
 typedef struct imatrix_entry {
@@ -61,13 +63,14 @@ typedef struct imatrix_entry {
 /* Find out the form and check everything that the other calls rely on.
    Errors: LLMQ_E_MAGIC (neither form, or a GGUF file of something else), LLMQ_E_TRUNCATED,
    LLMQ_E_CORRUPT (no entries, sums without counts, ...), LLMQ_E_UNSUPPORTED (version, nested
-   arrays, statistics that are not f32), LLMQ_E_LIMIT (entries, or 2^31 numbers in one). */
+   arrays, statistics that are not f32), LLMQ_E_LIMIT (entries, or 2^31 numbers in one); and as
+   gguf_open. */
 LLMQ_NODISCARD llmq_status imatrix_open(imatrix *m, const void *bytes, size_t size);
 
 /* The next entry in the order of the file: *at is 0 before the first. LLMQ_E_NOT_FOUND past the end. */
 LLMQ_NODISCARD llmq_status imatrix_next(const imatrix *m, size_t *at, imatrix_entry *e);
 
-/* Entry by name; of several the last, as llama.cpp does. Errors: LLMQ_E_NOT_FOUND. */
+/* Entry by name; of several (in the legacy form) the last, as llama.cpp does. Errors: LLMQ_E_NOT_FOUND. */
 LLMQ_NODISCARD llmq_status imatrix_find(const imatrix *m, const char *name, imatrix_entry *e);
 
 /* What the sums of an expert are to be divided by: tokens, or calls in the legacy form. It is
@@ -164,7 +167,7 @@ static void imatrix__fail(imatrix__cursor *c, llmq_status status)
 }
 
 /* n units of bytes; NULL if they are not there. */
-static const unsigned char *imatrix__take(imatrix__cursor *c, uint64_t n, uint32_t unit)
+static const unsigned char *imatrix__take(imatrix__cursor *c, uint32_t n, uint32_t unit)
 {
     const unsigned char *p = c->bytes + c->at;
     if (n > (c->size - c->at) / unit) imatrix__fail(c, LLMQ_E_TRUNCATED);
@@ -192,12 +195,6 @@ static uint32_t imatrix__u32(imatrix__cursor *c)
     return p ? imatrix__load(p) : 0;
 }
 
-static uint64_t imatrix__u64(imatrix__cursor *c)
-{
-    const unsigned char *p = imatrix__take(c, 8, 1);
-    return p ? (uint64_t)imatrix__load(p + 4) << 32 | imatrix__load(p) : 0;
-}
-
 /* An int32 that must be in low ... 2^31 - 1. */
 static uint32_t imatrix__i32(imatrix__cursor *c, uint32_t low)
 {
@@ -206,7 +203,7 @@ static uint32_t imatrix__i32(imatrix__cursor *c, uint32_t low)
     return c->status == LLMQ_OK ? v : 0;
 }
 
-static imatrix__text imatrix__string(imatrix__cursor *c, uint64_t n)
+static imatrix__text imatrix__string(imatrix__cursor *c, uint32_t n)
 {
     imatrix__text t;
     t.s = (const char *)imatrix__take(c, n, 1);
@@ -215,161 +212,99 @@ static imatrix__text imatrix__string(imatrix__cursor *c, uint64_t n)
     return t;
 }
 
-static int imatrix__is(imatrix__text t, const char *s) { return t.n == strlen(s) && memcmp(t.s, s, t.n) == 0; }
-
-static int imatrix__ends(imatrix__text t, const char *s)
-{
-    size_t n = strlen(s);
-    return t.n > n && memcmp(t.s + t.n - n, s, n) == 0;
-}
-
 /* ---- GGUF ---- */
 
-#define IMATRIX__U32 4u
-#define IMATRIX__STRING 8u
-#define IMATRIX__ARRAY 9u
-
-static void imatrix__skip(imatrix__cursor *c, uint32_t type)
+static int imatrix__ends(const gguf_tensor *t, const char *suffix)
 {
-    /* of each type; 0: string and array */
-    static const unsigned char width[13] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
-    uint64_t n = 1;
-    if (type == IMATRIX__ARRAY) {
-        type = imatrix__u32(c);
-        n = imatrix__u64(c);
-    }
-    if (type == IMATRIX__STRING) while (n-- > 0 && c->status == LLMQ_OK) imatrix__string(c, imatrix__u64(c));
-    else if (type < 13 && width[type]) imatrix__take(c, n, width[type]);
-    else imatrix__fail(c, LLMQ_E_UNSUPPORTED);
+    size_t n = strlen(suffix);
+    return t->name_length > n && memcmp(t->name + t->name_length - n, suffix, n) == 0;
 }
 
-/* A key and its value; those that say something here go to m. */
-static void imatrix__key(imatrix *m, imatrix__cursor *c)
+/* The numbers of a tensor. */
+static llmq_status imatrix__floats(const gguf_tensor *t, const unsigned char **floats, uint32_t *count)
 {
-    imatrix__text key = imatrix__string(c, imatrix__u64(c));
-    uint32_t type = imatrix__u32(c), *number = NULL;
-    imatrix__cursor value = *c;
-    if (c->status == LLMQ_OK) imatrix__skip(c, type);
-    if (c->status != LLMQ_OK) return;
-    if (imatrix__is(key, "general.type")) {
-        if (type != IMATRIX__STRING || !imatrix__is(imatrix__string(&value, imatrix__u64(&value)), "imatrix"))
-            c->status = LLMQ_E_MAGIC;
-    } else if (imatrix__is(key, "imatrix.datasets")) {
-        if (type != IMATRIX__ARRAY || imatrix__u32(&value) != IMATRIX__STRING) c->status = LLMQ_E_CORRUPT;
-        m->datasets = (uint32_t)imatrix__u64(&value); /* a count over 32 bits would need as many lengths */
-        m->dataset = value.at;
-    } else if (imatrix__is(key, "imatrix.chunk_count")) number = &m->chunk_count;
-    else if (imatrix__is(key, "imatrix.chunk_size")) number = &m->chunk_size;
-    else if (imatrix__is(key, "general.alignment")) number = &m->alignment;
-    if (!number) return;
-    *number = imatrix__u32(&value);
-    if (type != IMATRIX__U32) c->status = LLMQ_E_CORRUPT;
+    if (t->type != 0) return LLMQ_E_UNSUPPORTED; /* not f32 */
+    if (t->size / 4 > IMATRIX__MOST) return LLMQ_E_LIMIT;
+    *floats = t->data;
+    *count = (uint32_t)(t->size / 4);
+    return LLMQ_OK;
 }
 
-typedef struct imatrix__tensor {
-    imatrix__text name;
-    uint32_t type;
-    uint64_t elements, offset; /* elements: over IMATRIX__MOST if there are more than that */
-} imatrix__tensor;
-
-static imatrix__tensor imatrix__tensor_next(imatrix__cursor *c)
+/* The counts of sums: mostly right after them, so the search begins there, at at, and goes round. */
+static llmq_status imatrix__partner(const imatrix *m, size_t at, const gguf_tensor *sums, gguf_tensor *counts)
 {
-    imatrix__tensor t;
-    uint32_t dims;
-    t.name = imatrix__string(c, imatrix__u64(c));
-    t.elements = 1;
-    dims = imatrix__u32(c);
-    if (dims > 4) imatrix__fail(c, LLMQ_E_CORRUPT);
-    while (dims-- > 0 && c->status == LLMQ_OK) {
-        uint64_t n = imatrix__u64(c);
-        t.elements = n && t.elements > IMATRIX__MOST / n ? (uint64_t)IMATRIX__MOST + 1 : t.elements * n;
-    }
-    t.type = imatrix__u32(c);
-    t.offset = imatrix__u64(c);
-    return t;
-}
-
-static const unsigned char *imatrix__floats(const imatrix *m, const imatrix__tensor *t, llmq_status *status)
-{
-    size_t room = m->size - m->data;
-    *status = t->type != 0 ? LLMQ_E_UNSUPPORTED : t->elements == 0 || t->offset % m->alignment ? LLMQ_E_CORRUPT
-            : t->elements > IMATRIX__MOST ? LLMQ_E_LIMIT
-            : t->offset > room || t->elements > (room - t->offset) / 4 ? LLMQ_E_TRUNCATED : LLMQ_OK;
-    return *status == LLMQ_OK ? m->bytes + m->data + (size_t)t->offset : NULL;
-}
-
-/* The counts of sums: mostly right after them, so the search begins there, at c, and goes round. */
-static llmq_status imatrix__partner(const imatrix *m, imatrix__cursor c, imatrix__text sums, imatrix__tensor *counts)
-{
-    size_t start = c.at, base = sums.n - 8, end = m->end;
+    size_t start = at, base = sums->name_length - 8;
     int round;
-    for (round = 0; round < 2; round++, c.at = m->first, end = start)
-        while (c.at < end && c.status == LLMQ_OK) {
-            *counts = imatrix__tensor_next(&c);
-            if (counts->name.n == base + 7 && imatrix__ends(counts->name, ".counts")
-                && memcmp(counts->name.s, sums.s, base) == 0)
+    for (round = 0; round < 2; round++, at = 0)
+        while ((round == 0 || at < start) && gguf_next_tensor(&m->file, &at, counts) == LLMQ_OK)
+            if (counts->name_length == base + 7 && imatrix__ends(counts, ".counts")
+                && memcmp(counts->name, sums->name, base) == 0)
                 return LLMQ_OK;
-        }
     return LLMQ_E_CORRUPT;
 }
 
 static llmq_status imatrix__next_gguf(const imatrix *m, size_t *at, imatrix_entry *e)
 {
-    imatrix__cursor c = imatrix__begin(m, *at);
-    imatrix__tensor sums, counts;
+    gguf_tensor sums, counts;
+    uint32_t numbers = 0;
     llmq_status status;
     do {
-        if (c.at >= m->end) return LLMQ_E_NOT_FOUND;
-        sums = imatrix__tensor_next(&c);
-        if (c.status != LLMQ_OK) return c.status;
-    } while (!imatrix__ends(sums.name, ".in_sum2"));
-    *at = c.at;
-    if ((status = imatrix__partner(m, c, sums.name, &counts)) != LLMQ_OK) return status;
+        if ((status = gguf_next_tensor(&m->file, at, &sums)) != LLMQ_OK) return status;
+    } while (!imatrix__ends(&sums, ".in_sum2"));
+    if ((status = imatrix__partner(m, *at, &sums, &counts)) != LLMQ_OK) return status;
     e->form = m->form;
-    e->name = sums.name.s;
-    e->name_length = sums.name.n - 8;
-    e->sums = imatrix__floats(m, &sums, &status);
-    if (status != LLMQ_OK) return status;
-    e->counts = imatrix__floats(m, &counts, &status);
-    if (status != LLMQ_OK) return status;
-    if (sums.elements % counts.elements) return LLMQ_E_CORRUPT;
-    e->experts = (uint32_t)counts.elements;
-    e->cols = (uint32_t)(sums.elements / counts.elements);
+    e->name = sums.name;
+    e->name_length = sums.name_length - 8;
+    if ((status = imatrix__floats(&sums, &e->sums, &numbers)) != LLMQ_OK) return status;
+    if ((status = imatrix__floats(&counts, &e->counts, &e->experts)) != LLMQ_OK) return status;
+    if (numbers % e->experts) return LLMQ_E_CORRUPT;
+    e->cols = numbers / e->experts;
+    return LLMQ_OK;
+}
+
+/* A value that is an u32; 0 if there is none. */
+static llmq_status imatrix__number(const gguf *file, const char *key, uint32_t *number)
+{
+    gguf_value v;
+    if (gguf_find_value(file, key, &v) != LLMQ_OK) return LLMQ_OK;
+    if (v.array || v.type != GGUF_U32) return LLMQ_E_CORRUPT;
+    *number = imatrix__load(v.at);
     return LLMQ_OK;
 }
 
 static llmq_status imatrix__open_gguf(imatrix *m)
 {
-    imatrix__cursor c = imatrix__begin(m, 4);
-    uint32_t version = imatrix__u32(&c), counts = 0;
-    uint64_t tensors = imatrix__u64(&c), keys = imatrix__u64(&c), pad;
-    if (c.status != LLMQ_OK) return c.status;
-    if (version != 2 && version != 3) return LLMQ_E_UNSUPPORTED;
-    if (tensors > 4 * IMATRIX_MAX_ENTRIES) return LLMQ_E_LIMIT;
-    m->alignment = 32;
-    while (keys-- > 0 && c.status == LLMQ_OK) imatrix__key(m, &c);
-    m->first = c.at;
-    while (tensors-- > 0 && c.status == LLMQ_OK) {
-        imatrix__text name = imatrix__tensor_next(&c).name;
-        m->count += (uint32_t)imatrix__ends(name, ".in_sum2");
-        counts += (uint32_t)imatrix__ends(name, ".counts");
+    gguf_value v;
+    gguf_tensor t;
+    const char *type;
+    size_t at = 0, length;
+    uint32_t counts = 0;
+    llmq_status status = gguf_open(&m->file, m->bytes, m->size);
+    if (status != LLMQ_OK) return status;
+    if (gguf_find_value(&m->file, "general.type", &v) == LLMQ_OK
+        && (v.array || gguf_string(&v, &at, &type, &length) != LLMQ_OK || length != 7
+            || memcmp(type, "imatrix", 7) != 0))
+        return LLMQ_E_MAGIC;
+    if ((status = imatrix__number(&m->file, "imatrix.chunk_count", &m->chunk_count)) != LLMQ_OK) return status;
+    if ((status = imatrix__number(&m->file, "imatrix.chunk_size", &m->chunk_size)) != LLMQ_OK) return status;
+    if (gguf_find_value(&m->file, "imatrix.datasets", &v) == LLMQ_OK) {
+        if (!v.array || v.type != GGUF_STRING) return LLMQ_E_CORRUPT;
+        if (v.count > IMATRIX__MOST) return LLMQ_E_LIMIT;
+        m->datasets = (uint32_t)v.count;
     }
-    if (c.status != LLMQ_OK) return c.status;
-    if (m->alignment == 0 || (m->alignment & (m->alignment - 1)) || m->count == 0 || m->count != counts)
-        return LLMQ_E_CORRUPT;
-    if (m->count > IMATRIX_MAX_ENTRIES) return LLMQ_E_LIMIT;
-    m->end = c.at;
-    pad = (m->alignment - c.at % m->alignment) % m->alignment;
-    imatrix__take(&c, pad, 1);
-    m->data = c.at;
-    return c.status;
+    for (at = 0; gguf_next_tensor(&m->file, &at, &t) == LLMQ_OK;) {
+        m->count += (uint32_t)imatrix__ends(&t, ".in_sum2");
+        counts += (uint32_t)imatrix__ends(&t, ".counts");
+    }
+    if (m->count == 0 || m->count != counts) return LLMQ_E_CORRUPT;
+    return m->count > IMATRIX_MAX_ENTRIES ? LLMQ_E_LIMIT : LLMQ_OK;
 }
 
 /* ---- legacy ---- */
 
 static llmq_status imatrix__next_legacy(const imatrix *m, size_t *at, imatrix_entry *e)
 {
-    imatrix__cursor c = imatrix__begin(m, *at);
+    imatrix__cursor c = imatrix__begin(m, *at ? *at : m->first);
     imatrix__text name;
     if (m->end && c.at >= m->end) return LLMQ_E_NOT_FOUND;
     name = imatrix__string(&c, imatrix__i32(&c, 1));
@@ -427,7 +362,6 @@ llmq_status imatrix_open(imatrix *m, const void *bytes, size_t size)
 
 llmq_status imatrix_next(const imatrix *m, size_t *at, imatrix_entry *e)
 {
-    if (*at == 0) *at = m->first;
     return m->form == IMATRIX_GGUF ? imatrix__next_gguf(m, at, e) : imatrix__next_legacy(m, at, e);
 }
 
@@ -474,9 +408,12 @@ const char *imatrix_dataset(const imatrix *m, uint32_t i, size_t *length)
 {
     imatrix__cursor c = imatrix__begin(m, m->dataset);
     imatrix__text t = { "", 0 };
+    gguf_value v;
+    size_t at = 0;
     uint32_t k;
-    for (k = 0; i < m->datasets && k <= i; k++)
-        t = imatrix__string(&c, m->form == IMATRIX_GGUF ? imatrix__u64(&c) : imatrix__u32(&c));
+    if (i < m->datasets && m->form == IMATRIX_LEGACY) t = imatrix__string(&c, imatrix__u32(&c));
+    else if (i < m->datasets && gguf_find_value(&m->file, "imatrix.datasets", &v) == LLMQ_OK)
+        for (k = 0; k <= i && gguf_string(&v, &at, &t.s, &t.n) == LLMQ_OK; k++) {}
     *length = t.n;
     return t.s;
 }
@@ -543,18 +480,18 @@ static void imatrix__put_gguf(imatrix__writer *w, const imatrix_source *source, 
     imatrix__put_number(w, 2 * (uint64_t)count, 8);
     imatrix__put_number(w, 4, 8);
     imatrix__put_string(w, "general.type");
-    imatrix__put_number(w, IMATRIX__STRING, 4);
+    imatrix__put_number(w, GGUF_STRING, 4);
     imatrix__put_string(w, "imatrix");
     imatrix__put_string(w, "imatrix.datasets");
-    imatrix__put_number(w, IMATRIX__ARRAY, 4);
-    imatrix__put_number(w, IMATRIX__STRING, 4);
+    imatrix__put_number(w, GGUF_ARRAY, 4);
+    imatrix__put_number(w, GGUF_STRING, 4);
     imatrix__put_number(w, 1, 8); /* an empty name rather than none: llama.cpp prints the first */
     imatrix__put_string(w, origin->dataset ? origin->dataset : "");
     imatrix__put_string(w, "imatrix.chunk_count");
-    imatrix__put_number(w, IMATRIX__U32, 4);
+    imatrix__put_number(w, GGUF_U32, 4);
     imatrix__put_number(w, origin->chunk_count, 4);
     imatrix__put_string(w, "imatrix.chunk_size");
-    imatrix__put_number(w, IMATRIX__U32, 4);
+    imatrix__put_number(w, GGUF_U32, 4);
     imatrix__put_number(w, origin->chunk_size, 4);
     for (i = 0; i < count; i++) {
         imatrix__put_tensor(w, source[i].name, ".in_sum2", source[i].cols, source[i].experts, &offset);

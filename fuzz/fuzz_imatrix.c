@@ -4,8 +4,8 @@
        clang -g -O1 -fsanitize=fuzzer,address,undefined fuzz/fuzz_imatrix.c -o build/fuzz_imatrix
        build/fuzz_imatrix CORPUS                   libFuzzer: looks for inputs that crash
        cc -g -O1 -fsanitize=address,undefined -DREPLAY fuzz/fuzz_imatrix.c -o build/replay_imatrix
-       build/replay_imatrix FILE...                runs inputs that were found
-       build/replay_imatrix -s DIRECTORY           writes the golden files there, to begin a corpus with
+       build/replay_imatrix -n 20000               no fuzzer at hand: damages the golden files that often
+                                                   (replay.h)
 
    An input is a file in either form. tests/test_imatrix.c includes this file, to use importance
    matrices in the same way. */
@@ -19,6 +19,8 @@
 #define LLMQ_SIMD 0
 #endif
 #include "../llmq.h"
+#define GGUF_IMPLEMENTATION
+#include "../examples/gguf.h"
 #define IMATRIX_IMPLEMENTATION
 #include "../examples/imatrix.h"
 #include "../tests/vectors/imatrix_golden.h"
@@ -113,39 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- without libFuzzer ---- */
 #ifdef REPLAY
-static int replay_file(const char *path)
-{
-    static unsigned char data[1 << 20];
-    FILE *f = fopen(path, "rb");
-    size_t size;
-    if (!f) return perror(path), 1;
-    size = fread(data, 1, sizeof data, f);
-    fclose(f);
-    (void)LLVMFuzzerTestOneInput(data, size);
-    printf("%s: ok\n", path);
-    return 0;
-}
-
-static int write_seed(const char *directory, const char *name, const unsigned char *bytes, size_t size)
-{
-    char path[1024];
-    FILE *f;
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    f = fopen(path, "wb");
-    if (f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0) return 0;
-    return perror(path), 1;
-}
-
-int main(int argc, char **argv)
-{
-    int i, failed = 0;
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        return write_seed(argv[2], "golden.gguf", golden_gguf, sizeof golden_gguf) +
-               write_seed(argv[2], "foreign.gguf", golden_foreign, sizeof golden_foreign) +
-               write_seed(argv[2], "golden.dat", golden_legacy, sizeof golden_legacy);
-    for (i = 1; i < argc; i++) failed += replay_file(argv[i]);
-    return failed != 0;
-}
+#include "replay.h"
+REPLAY_MAIN({ "golden.gguf", golden_gguf, sizeof golden_gguf }, { "foreign.gguf", golden_foreign, sizeof golden_foreign },
+            { "golden.dat", golden_legacy, sizeof golden_legacy })
 #endif

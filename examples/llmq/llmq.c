@@ -26,6 +26,8 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include "../llama2c.h"
 #define SENSE_IMPLEMENTATION
 #include "../sense.h"
+#define GGUF_IMPLEMENTATION
+#include "../gguf.h"
 #define IMATRIX_IMPLEMENTATION
 #include "../imatrix.h"
 
