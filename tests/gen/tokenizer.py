@@ -208,7 +208,7 @@ def differences(a, b):
 def compare(program, model, path, llama):
     raw = open(path, "rb").read()
     if llama:
-        command, flags = [llama, "-m", model, "-f", "TEXT", "--ids", "--no-bos", "--no-parse-special", "--log-disable"], "8"
+        command, flags = [llama, "-m", model, "-f", "TEXT", "--ids", "--no-bos", "--no-parse-special", "--no-escape", "--log-disable"], "8"
         expected, _ = run_ids(command, raw)
     else:
         expected, flags = oracle_of(model)(raw.decode()), "0"
@@ -219,9 +219,225 @@ def compare(program, model, path, llama):
     return n
 
 
+# ---- small vocabularies ----
+
+WORDS = """The quick brown fox jumps over the lazy dog, and she'll say that it's what they've done; I'm sure you'd agree.
+def main(argv):\n    for i in range(10):\n        print("value", i * 2)\n\treturn {'key': [1, 2, 3]}
+Съешь ещё этих мягких французских булок, да выпей чаю. Ξεσκεπάζω την ψυχοφθόρα βδελυγμία.
+דג סקרן שט בים מאוכזב ולפתע מצא חברה. نص حكيم له سر قاطع وذو شأن عظيم مكتوب على ثوب أخضر.
+ऋषियों को सताने वाले दुष्ट राक्षसों के राजा रावण का सर्वनाश। เป็นมนุษย์สุดประเสริฐเลิศคุณค่า
+いろはにほへと ちりぬるを 我が世誰ぞ 常ならむ。天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。키스의 고유조건은 입술끼리 만나야 하고
+Příliš žluťoučký kůň úpěl ďábelské ódy; Zażółć gęślą jaźń. ქართული ენა  2024 1234567 3.14159 ½ ⅷ ٣٤٥"""
+CONTROL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>",
+           "<end_of_turn>", "<s>", "</s>", "<unk>"]
+USER = ["<b>", "<b>>", "    ", "\n\n\n", "\u2603!"]
+TEXTS = WORDS.split("\n") + [
+    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
+    "I'LL 'tis 'RE'd can't DON'T 'S'\u017f 'x ''s", "1 22 333 4444 55555 a1b22c333 \u00bd\u2167\u0664\u0665",
+    "e\u0301 \u0301x \u0915\u094d\u0937 \u0e01\u0e33", "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea\u2764\ufe0f!",
+    "a<b>c<b>>d    e\n\n\n\nf\u2603!\u2603", "zebrafish zebra  zebra", "<|im_start|>user\nhi<|im_end|> <s>x</s> <unk><|im_",
+    "...!?\r\n\r\n  (x) [y]\r z", "\x00\x01\x7f\ufffd\U0010ffff\ud7ff\ue000"]
+BROKEN = [b"\x80", b"a\xff\xfeb", b"\xc3", b"\xc3 a", b"\xe2\x96 x", b"\xf0\x9f\x98 \xf0\x9f", b"\xe2 \xe2  \xf0 a b", b"\xc0\x80\xc1\xbf",
+          b"\xf5\x80\x80\x80z", b"ok \xe6\x97 \xe6\x97\xa5", b"\xf8\x88\x80\x80\x80"]
+
+
+def lenient(b):
+    """Characters of broken UTF-8, as llama.cpp reads them: each wrong byte is U+FFFD, overlong forms are characters."""
+    out, i = "", 0
+    while i < len(b):
+        n = next((n for n, low, high in ((1, 0, 0x80), (2, 0xC0, 0xE0), (3, 0xE0, 0xF0), (4, 0xF0, 0xF8)) if low <= b[i] < high), 0)
+        code = b[i] & (0x7F, 0x7F, 0x1F, 0x0F, 0x07)[n]
+        for x in b[i + 1:i + n]:
+            code = code << 6 | x & 0x3F
+        if n == 0 or i + n > len(b) or any(x & 0xC0 != 0x80 for x in b[i + 1:i + n]) or code > 0x10FFFF:
+            code, n = 0xFFFD, 1
+        out += chr(code)
+        i += n
+    return out
+
+
+def naive_spm(tokens, scores, types, text, prefix):
+    """SentencePiece BPE as one would define it, over bytes, for texts that sentencepiece itself does not take."""
+    ids = {s.encode(): i for i, (s, kind) in enumerate(zip(tokens, types, strict=True)) if kind == 1}
+    user = sorted(((s.encode(), i) for i, (s, kind) in enumerate(zip(tokens, types, strict=True)) if kind == 4), key=lambda x: -len(x[0]))
+    byte = {int(s[3:5], 16): i for i, (s, kind) in enumerate(zip(tokens, types, strict=True)) if kind == 6}
+    out, parts, at, start = [], [], 0, 0
+    while at < len(text):
+        found = next(((s, i) for s, i in user if text.startswith(s, at)), None)
+        if found:
+            parts += [text[start:at], found[1]]
+            start = at = at + len(found[0])
+        else:
+            at += 1
+    for part in parts + [text[start:]]:
+        if isinstance(part, int):
+            out.append(part)
+            continue
+        if not part:
+            continue
+        b = ((b" " if prefix else b"") + part).replace(b" ", SPACE.encode())
+        units, i = [], 0
+        while i < len(b):
+            n = 1 if b[i] < 0xC0 else 2 if b[i] < 0xE0 else 3 if b[i] < 0xF0 else 4
+            units.append(b[i:i + n])
+            i += n
+        while True:
+            best = max(((scores[ids[x + y]], -k) for k, (x, y) in enumerate(zip(units, units[1:])) if x + y in ids), default=None)
+            if best is None:
+                break
+            k = -best[1]
+            units[k:k + 2] = [units[k] + units[k + 1]]
+        for u in units:
+            out += [ids[u]] if u in ids else [byte[x] for x in u]
+    return out
+
+
+def train_bpe():
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN35), "isolated"),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    alphabet = sorted(byte_chars().values())
+    t.train_from_iterator([WORDS] * 3, trainers.BpeTrainer(vocab_size=256 + 500, min_frequency=2, initial_alphabet=alphabet, show_progress=False))
+    import json
+    merges = [tuple(m) for m in json.loads(t.to_str())["model"]["merges"]]
+    tokens = sorted(t.get_vocab(), key=t.get_vocab().get)
+    return tokens + ["\u0120zebra", "zebra"], merges  # two that no merge gives
+
+
+def train_spm(prefix):
+    import io
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2 as pb
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(WORDS.split("\n") * 3), model_writer=model, model_type="bpe", vocab_size=760, byte_fallback=True,
+        character_coverage=0.985, normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=prefix,
+        user_defined_symbols=[u.replace(" ", SPACE) for u in USER], minloglevel=2, num_threads=1)
+    m = pb.ModelProto()
+    m.ParseFromString(model.getvalue())
+    pieces = list(m.pieces)
+    tokens, types = [x.piece for x in pieces], [x.type for x in pieces]
+    # files have spaces in user-defined tokens
+    tokens = [s.replace(SPACE, " ") if kind == 4 else s for s, kind in zip(tokens, types, strict=True)]
+    return tokens, [x.score for x in pieces], types, sentencepiece_from(model.getvalue())
+
+
+def sentencepiece_from(model):
+    import sentencepiece
+    t = sentencepiece.SentencePieceProcessor()
+    t.LoadFromSerializedProto(model)
+    return t.EncodeAsIds
+
+
+def c_string(b):
+    return '"%s"' % "".join(chr(x) if 32 <= x < 127 and x not in b'"\\?' else "\\%03o" % x for x in b)
+
+
+def chats(plain, control):
+    """Turns by template: text of system, user's text, ids of both and of the assistant's beginning, ids of his turn."""
+    def cut(text, holes):
+        # control tokens of the template are ids, all between them is one text
+        out, fragment = [], ""
+        for part in re.split("(%s)" % "|".join(re.escape(c) for c in CONTROL), text):
+            if part in control:
+                out, fragment = out + (plain(fragment) if fragment else []) + [control[part]], ""
+            else:
+                fragment += "".join(holes.get(x, x) for x in re.split("([\ue001\ue002])", part))
+        return out + (plain(fragment) if fragment else [])
+    s, u = "\ue001", "\ue002"
+    chatml = ("<|im_start|>system\n%s<|im_end|>\n" % s, "<|im_start|>user\n%s<|im_end|>\n" % u, "<|im_start|>assistant\n", "%s<|im_end|>\n" % u)
+    llama3 = ("<|start_header_id|>system<|end_header_id|>\n\n%s<|eot_id|>" % s, "<|start_header_id|>user<|end_header_id|>\n\n%s<|eot_id|>" % u,
+              "<|start_header_id|>assistant<|end_header_id|>\n\n", "%s<|eot_id|>" % u)
+    forms = {1: chatml, 2: chatml, 3: chatml, 4: llama3,
+             5: (None, "<start_of_turn>user\n{S}%s<end_of_turn>\n" % u, "<start_of_turn>model\n", "%s<end_of_turn>\n" % u, "%s\n\n" % s),
+             6: (None, "[INST] {S}%s [/INST]" % u, "", " %s </s>" % u, "<<SYS>>\n%s\n<</SYS>>\n\n" % s),
+             7: (None, " [INST] {S}%s [/INST]" % u, "", " %s</s>" % u, "%s\n\n" % s),
+             8: (None, "[INST] {S}%s[/INST]" % u, "", " %s</s>" % u, "%s\n\n" % s)}
+    for name, form in forms.items():
+        for system, text in ((None, " Hi <|im_end|></s> there\n"), ("Be <s>brief.  ", "\n\nWhat's 12345?")):
+            holes = {s: system or "", u: text}
+            if name in (4, 5, 6):
+                holes = {k: v.strip() for k, v in holes.items()}
+            user = form[1].replace("{S}", form[4] if system else "") if form[0] is None else (form[0] if system else "") + form[1]
+            reply = form[2] + form[3]
+            yield name, system, text, cut(user, holes), cut(reply, holes), cut(form[2], {}) if form[2] else plain(" ")
+
+
+def golden(path):
+    tokens, merges = train_bpe()
+    first = len(tokens)
+    control = {s: first + i for i, s in enumerate(CONTROL)}
+    user = {s: first + len(CONTROL) + i for i, s in enumerate(USER)}
+    all_bpe = [(s, 1, 0) for s in tokens] + [(s, 3, 0) for s in CONTROL] + [(s, 4, 0) for s in USER]
+
+    def oracle(pre, whole, parse):
+        known = tokens + CONTROL + USER  # ids of added tokens are those of the vocabulary
+        return huggingface(known, merges, pre, USER + (CONTROL if parse else []), whole)
+    texts = [t.encode() for t in TEXTS]
+    lines = ["/* tokenizer_golden.h - small vocabularies, and ids of texts by Hugging Face's tokenizers and by sentencepiece; made by",
+             "   tests/gen/tokenizer.py */",
+             "typedef struct golden_token { const char *s; uint32_t length, type; float score; } golden_token;",
+             "typedef struct golden_text { const char *s; uint32_t length; } golden_text;",
+             "typedef struct golden_chat { uint32_t chat; const char *system, *text; uint32_t user, whole, reply; } golden_chat;"]
+
+    def table(kind, name, rows, count=None):
+        lines.append("static const %s %s[%d] = {" % (kind, name, count or len(rows)))
+        lines.extend("    %s%s" % (row, "," if i + 1 < len(rows) else "") for i, row in enumerate(rows))
+        lines.append("};")
+
+    def packed(rows, width=110):
+        out = [""]
+        for row in rows:
+            if len(out[-1]) + len(row) > width:
+                out.append("")
+            out[-1] += (", " if out[-1] else "") + row
+        return out
+
+    def ids_table(name, lists):
+        flat = [str(x) for ids in lists for x in [len(ids)] + ids]
+        table("uint16_t", name, packed(flat), len(flat))  # each: how many, and the ids
+
+    def tokens_table(name, rows):
+        cells = ["{ %s, %d, %d, %sf }" % (c_string(s.encode()), len(s.encode()), kind, repr(float(score))) for s, kind, score in rows]
+        table("golden_token", name, packed(cells), len(cells))
+    tokens_table("golden_bpe", all_bpe)
+    table("char *const", "golden_merges", packed(c_string((a + " " + b).encode()) for a, b in merges), len(merges))
+    table("golden_text", "golden_texts", ["{ %s, %d }" % (c_string(b), len(b)) for b in texts])
+    table("golden_text", "golden_broken", ["{ %s, %d }" % (c_string(b), len(b)) for b in BROKEN])
+    for pre in range(1, 6):
+        encode = oracle(pre, False, False)
+        ids_table("golden_ids_%d" % pre, [encode(t) for t in TEXTS])
+    ids_table("golden_ids_whole", [oracle(3, True, False)(t) for t in TEXTS])
+    ids_table("golden_ids_parsed", [oracle(3, False, True)(t) for t in TEXTS])
+    ids_table("golden_ids_replaced", [oracle(4, False, False)(lenient(b)) for b in BROKEN])
+    for prefix in (False, True):
+        pieces, scores, types, encode = train_spm(prefix)
+        if not prefix:
+            kept = pieces, scores, types
+        assert kept == (pieces, scores, types), "the prefix changes what is learned"
+        # sentencepiece puts no space before what follows a user-defined token, nor merges it with one before it
+        for t in TEXTS:
+            if not prefix:
+                assert encode(t) == naive_spm(pieces, scores, types, t.encode(), False), t
+        valid = [encode(t) if not prefix or not any(u in t for u in USER) else naive_spm(pieces, scores, types, t.encode(), True) for t in TEXTS]
+        ids_table("golden_ids_spm%d" % prefix, valid + [naive_spm(pieces, scores, types, b, prefix) for b in BROKEN])
+    tokens_table("golden_spm", list(zip(pieces, types, scores, strict=True)))
+    rows, ids = [], []
+    for name, system, text, user_ids, whole, reply in chats(oracle(2, False, False), control):
+        rows.append("{ %d, %s, %s, %d, %d, %d }" % (name, c_string(system.encode()) if system else "NULL", c_string(text.encode()), len(ids), len(ids) + 1, len(ids) + 2))
+        ids += [user_ids, whole, reply]
+    table("golden_chat", "golden_chats", rows)
+    ids_table("golden_chat_ids", ids)
+    lines.append("#define GOLDEN_CONTROL %d /* the first control token of golden_bpe */" % first)
+    open(path, "w").write("\n".join(lines) + "\n")
+
+
 def main(a):
     if a[:1] == ["unicode"] and len(a) < 3:
         unicode(a[1] if a[1:] else os.path.join(HERE, "..", "..", "examples", "tokenizer_unicode.h"))
+    elif a[:1] == ["golden"] and len(a) < 3:
+        golden(a[1] if a[1:] else os.path.join(HERE, "..", "vectors", "tokenizer_golden.h"))
     elif a[:1] == ["text"] and 2 <= len(a) <= 4:
         text = make_text(int(float(a[2]) * 1e6) if a[2:] else 10000000, int(a[3]) if a[3:] else 1)
         open(a[1], "wb").write(text.encode())
