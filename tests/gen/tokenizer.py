@@ -400,8 +400,11 @@ def golden(path):
     def tokens_table(name, rows):
         cells = ["{ %s, %d, %d, %sf }" % (c_string(s.encode()), len(s.encode()), kind, repr(float(score))) for s, kind, score in rows]
         table("golden_token", name, packed(cells), len(cells))
-    tokens_table("golden_bpe", all_bpe)
-    table("char *const", "golden_merges", packed(c_string((a + " " + b).encode()) for a, b in merges), len(merges))
+    # the token of merge i is 256 + i; the test joins its string of those of both sides
+    index = {s: i for i, s in enumerate(tokens)}
+    assert [a + b for a, b in merges] == tokens[256:256 + len(merges)]
+    tokens_table("golden_bpe", all_bpe[:256] + all_bpe[256 + len(merges):])
+    table("uint16_t", "golden_merges", packed(str(index[x]) for merge in merges for x in merge), 2 * len(merges))
     table("golden_text", "golden_texts", ["{ %s, %d }" % (c_string(b), len(b)) for b in texts])
     table("golden_text", "golden_broken", ["{ %s, %d }" % (c_string(b), len(b)) for b in BROKEN])
     for pre in range(1, 6):
