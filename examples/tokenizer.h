@@ -27,6 +27,10 @@
      - The contraction 's is also found with U+017F in place of s where case does not matter.
        Hugging Face does so, llama.cpp does not.
      - Text is not normalized. Hugging Face brings text for Qwen into the form NFC.
+     - A byte that no token has is left out, and its neighbours can be merged, as Hugging Face does.
+       In llama.cpp it still separates them.
+     - "</s>" in a user's text is the user-defined token that Gemma has, as in sentencepiece; for
+       llama.cpp it is a control token.
      - Broken UTF-8 in text for the byte-level kind is kept. With TOKENIZER_REPLACE each wrong byte
        becomes U+FFFD, as llama.cpp does. Hugging Face does not take such text.
 
@@ -681,10 +685,14 @@ static uint32_t tokenizer__next_byte(tokenizer__text *x)
     return byte;
 }
 
-/* A character that is no token is its bytes, or one unknown token if there are none for them. */
-static void tokenizer__push_bytes(tokenizer__merger *m, uint32_t key, uint32_t n)
+/* A character of n bytes. If it is no token it is its bytes, or one unknown token if there are none for them. */
+static void tokenizer__push_unit(tokenizer__merger *m, uint32_t key, uint32_t n)
 {
-    uint32_t i, id;
+    uint32_t i, id = tokenizer__unit(m->t, key == TOKENIZER__SPACE ? ' ' : key);
+    if (id != TOKENIZER_NONE) {
+        tokenizer__push(m, id);
+        return;
+    }
     for (i = 0; i < n; i++) {
         id = tokenizer__id(m->t, m->t->byte, key >> 8 * (n - 1 - i) & 255);
         if (id != TOKENIZER_NONE) {
@@ -705,24 +713,22 @@ static void tokenizer__encode_chars(tokenizer__merger *m, const unsigned char *s
     x.s = s, x.at = 0, x.end = length, x.part = 0;
     if (length == 0) return;
     if (space) {
-        tokenizer__push(m, tokenizer__unit(m->t, ' '));
+        tokenizer__push_unit(m, TOKENIZER__SPACE, 3);
         last = ' ';
     }
     while (x.at < x.end && m->status == LLMQ_OK) {
-        uint32_t byte = tokenizer__next_byte(&x), key = byte, n = tokenizer__unit_length(byte), k, id;
+        uint32_t byte = tokenizer__next_byte(&x), key = byte, n = tokenizer__unit_length(byte), k;
         for (k = 1; k < n && x.at < x.end; k++) {
             byte = tokenizer__next_byte(&x);
             key = key << 8 | byte;
         }
-        id = tokenizer__unit(m->t, key == TOKENIZER__SPACE ? ' ' : key);
         if (key == TOKENIZER__SPACE) byte = ' ';
         if (byte == ' ' && m->count && !tokenizer__has(m->t->joins, last)) {
             tokenizer__merge_all(m);
             tokenizer__give(m);
         }
         last = byte;
-        if (id != TOKENIZER_NONE) tokenizer__push(m, id);
-        else tokenizer__push_bytes(m, key, k);
+        tokenizer__push_unit(m, key, k);
     }
     tokenizer__merge_all(m);
     tokenizer__give(m);
@@ -926,8 +932,9 @@ static void tokenizer__encode_bytes(tokenizer__merger *m, const unsigned char *s
 
 size_t tokenizer_work_size(const tokenizer *t, size_t length)
 {
-    /* a space that is no token is three bytes; so is a wrong byte that is replaced */
-    size_t each = t->kind == TOKENIZER_BYTES || tokenizer__unit(t, ' ') == TOKENIZER_NONE ? 3 : 1;
+    /* A space that is no token is three bytes; so is a wrong byte that is replaced. A wrong byte before
+       a space makes four of both. */
+    size_t each = t->kind == TOKENIZER_BYTES || tokenizer__unit(t, ' ') == TOKENIZER_NONE ? 3 : 2;
     if (length > ((size_t)-1 - 8) / TOKENIZER__SYMBOL / each - 1) return 0;
     return (length * each + 1) * TOKENIZER__SYMBOL;
 }

@@ -43,8 +43,13 @@ static void check_vocabulary(const char *what, uint32_t pre, uint32_t flags, int
     CHECK_EQ(tokenizer_open(&t, bytes, size), LLMQ_OK);
     expected = check_texts(&t, what, text, texts, encoding, expected);
     if (pre == TOKENIZER_PRE_NONE) (void)check_texts(&t, what, golden_broken, BROKEN, encoding, expected);
-    for (i = 0; i < texts; i++) CHECK(use_text(&t, text[i].s, text[i].length, 0) == NULL);
-    for (i = 0; i < BROKEN; i++) CHECK(use_text(&t, golden_broken[i].s, golden_broken[i].length, 0) == NULL);
+    for (i = 0; i < texts + BROKEN; i++) {
+        const golden_text *each = i < texts ? &text[i] : &golden_broken[i - texts];
+        const char *broken = use_text(&t, each->s, each->length, 0);
+        check_at("%s, text %d: %s", what, (int)i, broken ? broken : "");
+        CHECK(!broken);
+    }
+    check_at("%s", "");
     free(bytes);
 }
 
