@@ -22,7 +22,8 @@
 #                    and examples/mcu/README.md (half an hour)
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
-#   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
+#   make vectors     make the known answers of the tests again (needs numpy, gguf, ortools, regex,
+#                    tokenizers, sentencepiece and protobuf from PyPI)
 #   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
 
@@ -36,7 +37,7 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h)
+HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h tokenizer.h tokenizer_unicode.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors fuzz-long clean
@@ -126,7 +127,7 @@ trellises: | $(B)
 	$(CC) -O3 -march=native -o $(B)/trellis tests/gen/trellis.c -lm
 	$(B)/trellis
 
-vectors: need-python-numpy need-python-gguf need-python-ortools
+vectors: need-python-numpy need-python-gguf need-python-ortools need-python-regex need-python-tokenizers need-python-sentencepiece need-python-google.protobuf
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
@@ -135,6 +136,8 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/trellis.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
+	$(PYTHON) tests/gen/tokenizer.py unicode
+	$(PYTHON) tests/gen/tokenizer.py golden
 
 fuzz-long: need-clang need-libfuzzer | $(B)
 	@tests/fuzz.sh long $(FUZZ_SECONDS)

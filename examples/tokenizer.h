@@ -81,7 +81,7 @@ extern "C" {
 /* pre-tokenizers */
 #define TOKENIZER_PRE_NONE 0u   /* of TOKENIZER_CHARS */
 #define TOKENIZER_PRE_GPT2 1u
-#define TOKENIZER_PRE_DIGITS 2u /* each number character is a piece, what is between is cut as for gpt-2: starcoder, smollm */
+#define TOKENIZER_PRE_DIGITS 2u /* starcoder, smollm: a number character is a piece, and the rest is cut as for gpt-2 */
 #define TOKENIZER_PRE_LLAMA3 3u
 #define TOKENIZER_PRE_QWEN2 4u  /* as llama-3, but each number character is a piece */
 #define TOKENIZER_PRE_QWEN35 5u /* as qwen2, but marks belong to words */
@@ -317,13 +317,31 @@ static void tokenizer__add(unsigned char *set, uint32_t byte)
     set[byte / 8] = (unsigned char)(set[byte / 8] | 1u << byte % 8);
 }
 
-static int tokenizer__is(const tokenizer *t, uint32_t id, uint32_t type) { return id < t->count && t->type[id] == type; }
+static int tokenizer__is(const tokenizer *t, uint32_t id, uint32_t type)
+{
+    return id < t->count && t->type[id] == type;
+}
 
 /* ---- opening ---- */
 
-static llmq_status tokenizer__check_header(tokenizer *t, const unsigned char *b, size_t size, uint32_t *text)
+/* Ids of the header are tokens or none. */
+static llmq_status tokenizer__check_ids(tokenizer *t, const unsigned char *b)
 {
     uint32_t i;
+    for (i = 0; i < 4; i++)
+        if (tokenizer__u32(b + 36 + 4 * i) != TOKENIZER_NONE && tokenizer__u32(b + 36 + 4 * i) >= t->count)
+            return LLMQ_E_CORRUPT;
+    for (i = 0; i < TOKENIZER_MAX_ENDS; i++) {
+        t->end[i] = tokenizer__u32(b + 52 + 4 * i);
+        if (i < t->ends ? t->end[i] >= t->count : t->end[i] != TOKENIZER_NONE) return LLMQ_E_CORRUPT;
+    }
+    if ((t->flags & TOKENIZER_ADD_BOS) && t->bos == TOKENIZER_NONE) return LLMQ_E_CORRUPT;
+    if ((t->flags & TOKENIZER_ADD_EOS) && t->eos == TOKENIZER_NONE) return LLMQ_E_CORRUPT;
+    return LLMQ_OK;
+}
+
+static llmq_status tokenizer__check_header(tokenizer *t, const unsigned char *b, size_t size, uint32_t *text)
+{
     if (size < 4) return LLMQ_E_TRUNCATED;
     if (memcmp(b, "LTOK", 4) != 0) return LLMQ_E_MAGIC;
     if (size < TOKENIZER__HEADER) return LLMQ_E_TRUNCATED;
@@ -340,16 +358,7 @@ static llmq_status tokenizer__check_header(tokenizer *t, const unsigned char *b,
     if ((t->kind == TOKENIZER_CHARS) != (t->pre == TOKENIZER_PRE_NONE)) return LLMQ_E_CORRUPT;
     if (t->flags & (t->kind == TOKENIZER_BYTES ? TOKENIZER_ADD_SPACE : TOKENIZER_WHOLE)) return LLMQ_E_CORRUPT;
     if ((t->width != 2 && t->width != 3) || t->ends > TOKENIZER_MAX_ENDS) return LLMQ_E_CORRUPT;
-    for (i = 0; i < 4; i++)
-        if (tokenizer__u32(b + 36 + 4 * i) != TOKENIZER_NONE && tokenizer__u32(b + 36 + 4 * i) >= t->count)
-            return LLMQ_E_CORRUPT;
-    for (i = 0; i < TOKENIZER_MAX_ENDS; i++) {
-        t->end[i] = tokenizer__u32(b + 52 + 4 * i);
-        if (i < t->ends ? t->end[i] >= t->count : t->end[i] != TOKENIZER_NONE) return LLMQ_E_CORRUPT;
-    }
-    if ((t->flags & TOKENIZER_ADD_BOS) && t->bos == TOKENIZER_NONE) return LLMQ_E_CORRUPT;
-    if ((t->flags & TOKENIZER_ADD_EOS) && t->eos == TOKENIZER_NONE) return LLMQ_E_CORRUPT;
-    return LLMQ_OK;
+    return tokenizer__check_ids(t, b);
 }
 
 /* Sets where the sections are; returns where the last one ends. All counts are at most 2^24, so
@@ -357,8 +366,9 @@ static llmq_status tokenizer__check_header(tokenizer *t, const unsigned char *b,
 static uint64_t tokenizer__sections(tokenizer *t, const unsigned char *b, size_t size, uint32_t text)
 {
     const uint64_t w = t->width;
-    const uint64_t bytes[10] = { t->count, w * ((uint64_t)t->count + 1), w * 256, 4 * (uint64_t)t->units, w * t->units,
-                                 w * ((uint64_t)t->count + 1), 3 * w * t->merges, w * t->specials, w * t->sorted, text };
+    const uint64_t ends = w * ((uint64_t)t->count + 1), units = t->units;
+    const uint64_t bytes[10] = { t->count, ends, w * 256, 4 * units, w * units, ends, 3 * w * t->merges,
+                                 w * t->specials, w * t->sorted, text };
     const unsigned char **section[10];
     uint64_t at = TOKENIZER__HEADER;
     uint32_t i;
@@ -767,7 +777,8 @@ static uint32_t tokenizer__class(uint32_t code)
 static uint32_t tokenizer__code(const unsigned char *s, size_t n, uint32_t *length)
 {
     static const unsigned char mask[5] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
-    uint32_t bytes = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0, k, code;
+    uint32_t bytes = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0;
+    uint32_t k, code;
     *length = 1;
     if (bytes == 0 || bytes > n) return 0xfffd;
     code = s[0] & mask[bytes];
@@ -1084,11 +1095,12 @@ static int tokenizer__contains(const char *s, size_t length, const char *what)
 /* A template with <|im_sep|> is Phi's, one with <end_of_utterance> SmolVLM's: no ChatML. */
 uint32_t tokenizer_chat_detect(const char *s, size_t length)
 {
+    uint32_t chat;
     if (tokenizer__contains(s, length, "<|im_start|>")) {
         if (tokenizer__contains(s, length, "<|im_sep|>") || tokenizer__contains(s, length, "<end_of_utterance>"))
             return TOKENIZER_CHAT_NONE;
-        if (tokenizer__contains(s, length, tokenizer__templates[TOKENIZER_CHAT_SMOLLM].own)) return TOKENIZER_CHAT_SMOLLM;
-        if (tokenizer__contains(s, length, tokenizer__templates[TOKENIZER_CHAT_QWEN].own)) return TOKENIZER_CHAT_QWEN;
+        for (chat = TOKENIZER_CHAT_SMOLLM; chat <= TOKENIZER_CHAT_QWEN; chat++)
+            if (tokenizer__contains(s, length, tokenizer__templates[chat].own)) return chat;
         return TOKENIZER_CHAT_CHATML;
     }
     if (tokenizer__contains(s, length, "[INST]")) {
@@ -1108,12 +1120,17 @@ uint32_t tokenizer_chat_detect(const char *s, size_t length)
 /* Bytes of a rendered turn beside its texts: no template has more. */
 #define TOKENIZER__TURN 256u
 
+/* Bytes of a rendered turn, a multiple of 4; 0 if they do not fit size_t. */
+static size_t tokenizer__turn_size(const tokenizer_turn *turn)
+{
+    const size_t most = (size_t)-1 - TOKENIZER__TURN - 3;
+    if (turn->length > most || turn->system_length > most - turn->length) return 0;
+    return (turn->length + turn->system_length + TOKENIZER__TURN + 3) / 4 * 4;
+}
+
 size_t tokenizer_chat_work_size(const tokenizer *t, const tokenizer_turn *turn)
 {
-    size_t text = turn->length, size;
-    if (text > (size_t)-1 - TOKENIZER__TURN || turn->system_length > (size_t)-1 - TOKENIZER__TURN - text) return 0;
-    text = (text + turn->system_length + TOKENIZER__TURN + 3) / 4 * 4;
-    size = tokenizer_work_size(t, text);
+    size_t text = tokenizer__turn_size(turn), size = text ? tokenizer_work_size(t, text) : 0;
     return size && text <= (size_t)-1 - size ? text + size : 0;
 }
 
@@ -1177,6 +1194,13 @@ static void tokenizer__chat_user(tokenizer__merger *m, tokenizer__rendered *r, c
     tokenizer__encode_all(m, r->s, r->n, TOKENIZER_PARSE, plain, length);
 }
 
+static int tokenizer__turn_is_right(const tokenizer_turn *turn)
+{
+    if ((!turn->text && turn->length) || (!turn->system && turn->system_length)) return 0;
+    if (turn->turn == TOKENIZER_TURN_USER) return 1;
+    return !turn->system && (turn->turn == TOKENIZER_TURN_ASSISTANT || (turn->turn == TOKENIZER_TURN_REPLY && !turn->length));
+}
+
 llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room, size_t *count,
                            void *work, size_t work_size)
 {
@@ -1184,20 +1208,14 @@ llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint3
     tokenizer__merger m;
     tokenizer__rendered r;
     size_t text;
-    if (!t || !turn || (!turn->text && turn->length) || (!turn->system && turn->system_length) || !count || !work
-        || (!ids && room) || turn->turn < TOKENIZER_TURN_USER || turn->turn > TOKENIZER_TURN_REPLY
-        || (turn->turn != TOKENIZER_TURN_USER && turn->system) || (turn->turn == TOKENIZER_TURN_REPLY && turn->length))
-        return LLMQ_E_ARG;
+    if (!t || !turn || !count || !work || (!ids && room) || !tokenizer__turn_is_right(turn)) return LLMQ_E_ARG;
     *count = 0;
     if (t->chat == TOKENIZER_CHAT_NONE) return LLMQ_E_UNSUPPORTED;
     c = &tokenizer__templates[t->chat];
     if (!tokenizer__knows(t, c->user) || !tokenizer__knows(t, c->user_end) || !tokenizer__knows(t, c->reply))
         return LLMQ_E_NOT_FOUND;
-    if (turn->length > (size_t)-1 - TOKENIZER__TURN - 3
-        || turn->system_length > (size_t)-1 - TOKENIZER__TURN - 3 - turn->length)
-        return LLMQ_E_WORKSPACE;
-    text = (turn->length + turn->system_length + TOKENIZER__TURN + 3) / 4 * 4;
-    if (work_size < text) return LLMQ_E_WORKSPACE;
+    text = tokenizer__turn_size(turn);
+    if (text == 0 || work_size < text) return LLMQ_E_WORKSPACE;
     r.s = (unsigned char *)work, r.n = 0;
     tokenizer__begin(&m, t, ids, room, r.s + text, work_size - text);
     if ((turn->first || (c->bos && turn->turn == TOKENIZER_TURN_USER)) && (t->flags & TOKENIZER_ADD_BOS))
@@ -1313,7 +1331,8 @@ static size_t tokenizer__bytes_of(uint32_t kind, const unsigned char *s, size_t 
         }
         {
             uint32_t two = n - i >= 2 && s[i] >= 0xc2 && s[i] <= 0xc5 && (s[i + 1] & 0xc0) == 0x80;
-            uint32_t byte = tokenizer__byte_of(two ? (s[i] & 31u) << 6 | (s[i + 1] & 63u) : s[i] < 0x80 ? s[i] : 0xad);
+            uint32_t code = two ? (s[i] & 31u) << 6 | (s[i + 1] & 63u) : s[i] < 0x80 ? s[i] : 0xad;
+            uint32_t byte = tokenizer__byte_of(code);
             if (byte > 255) return n + 1;
             out[k++] = (unsigned char)byte;
             i += 1 + two;
@@ -1445,7 +1464,8 @@ static llmq_status tokenizer__read_tokens(tokenizer__builder *b)
         uint32_t *ids = k ? b->special : b->sorted, *count = k ? &b->specials : &b->normal, kept = 0;
         tokenizer__sort(b, TOKENIZER__TOKENS, ids, *count);
         for (i = 0; i < *count; i++) {
-            const unsigned char *p = tokenizer__spelled(b, ids[i], &n), *q = kept ? tokenizer__spelled(b, ids[kept - 1], &m) : p;
+            const unsigned char *p = tokenizer__spelled(b, ids[i], &n);
+            const unsigned char *q = kept ? tokenizer__spelled(b, ids[kept - 1], &m) : p;
             if (!kept || m != n || memcmp(p, q, n) != 0) ids[kept++] = ids[i];
         }
         *count = kept;

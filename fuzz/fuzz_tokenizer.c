@@ -115,7 +115,8 @@ static unsigned char *golden_build(uint32_t pre, uint32_t flags, uint32_t chat, 
 static const char *use_text(const tokenizer *t, const char *text, size_t n, int flags)
 {
     const size_t need = tokenizer_work_size(t, n + 1), room = 3 * n + 8;
-    uint32_t *ids = (uint32_t *)malloc(room * sizeof *ids), *work = (uint32_t *)malloc(need), length, whole = 1, i;
+    uint32_t *ids = (uint32_t *)malloc(room * sizeof *ids), *work = (uint32_t *)malloc(need);
+    uint32_t length, whole = 1, i;
     size_t count, again, at = 0;
     llmq_status status;
     const char *s, *broken = NULL;
@@ -170,7 +171,8 @@ static const char *use_chat(const tokenizer *t, const char *text, size_t n)
 /* *opened: status of tokenizer_open. */
 static const char *use_tokenizer(const unsigned char *bytes, size_t size, llmq_status *opened)
 {
-    static const char words[] = "It's a <b>te\xc5\xbfst</b>:\r\n  1234\xc3\xa9\xe2\x96\x81\xff \xf0\x9f\x98\x80\t'S <|im_end|>";
+    static const char words[] = "It's a <b>te\xc5\xbfst</b>:\r\n  1234\xc3\xa9\xe2\x96\x81\xff "
+                                "\xf0\x9f\x98\x80\t'S <|im_end|>";
     tokenizer t, before;
     const char *broken = NULL;
     int flags;
@@ -241,7 +243,7 @@ int main(int argc, char **argv)
 {
     int i, failed = 0;
     if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        return write_seed(argv[2], "llama3", TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE | TOKENIZER_ADD_BOS, TOKENIZER_CHAT_LLAMA3)
+        return write_seed(argv[2], "llama3", TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, TOKENIZER_CHAT_LLAMA3)
             + write_seed(argv[2], "gpt2", TOKENIZER_PRE_GPT2, 0, TOKENIZER_CHAT_CHATML)
             + write_seed(argv[2], "spm", TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE, TOKENIZER_CHAT_NONE);
     for (i = 1; i < argc; i++) failed += replay_file(argv[i]);

@@ -18,6 +18,7 @@ package() {
     gnuplot) echo "Debian: gnuplot-nox" ;;
     ctags | ctags-universal) echo "Debian: universal-ctags" ;;
     node) echo "Debian: nodejs" ;;
+    python-google.protobuf) echo "PyPI: protobuf" ;;
     python-numpy) echo "Debian: python3-numpy" ;;
     python-*) echo "PyPI: ${1#python-}" ;;
     libfuzzer) echo "Debian: libclang-rt-$(clang -dumpversion 2> /dev/null | cut -d. -f1)-dev" ;;

@@ -18,8 +18,8 @@ static llmq_status encode(const tokenizer *t, const golden_text *text, int flags
 }
 
 /* Ids of texts, as of a list of numbers: each how many, and the ids. Returns what follows in the list. */
-static const uint16_t *check_texts(const tokenizer *t, const char *what, const golden_text *text, size_t texts, int flags,
-                                   const uint16_t *expected)
+static const uint16_t *check_texts(const tokenizer *t, const char *what, const golden_text *text, size_t texts,
+                                   int flags, const uint16_t *expected)
 {
     uint32_t ids[ROOM];
     size_t i, k, count;
@@ -74,7 +74,8 @@ static void test_special(void)
     uint32_t ids[ROOM], length;
     size_t size, count;
     const char *s;
-    unsigned char *bytes = golden_build(TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE | TOKENIZER_ADD_BOS | TOKENIZER_ADD_EOS, 0, &size);
+    const uint32_t all = TOKENIZER_ADD_SPACE | TOKENIZER_ADD_BOS | TOKENIZER_ADD_EOS;
+    unsigned char *bytes = golden_build(TOKENIZER_PRE_NONE, all, 0, &size);
     CHECK_EQ(tokenizer_open(&t, bytes, size), LLMQ_OK);
     CHECK_EQ(tokenizer_encode(&t, "", 0, TOKENIZER_SPECIAL, ids, ROOM, &count, work, sizeof work), LLMQ_OK);
     CHECK(count == 2 && ids[0] == 1 && ids[1] == 2);
@@ -152,8 +153,10 @@ static void check_pre(const char *name, uint32_t pre, uint32_t expected)
 static void test_names(void)
 {
     check_detected("{{ '<|im_start|>' + role }}", TOKENIZER_CHAT_CHATML);
-    check_detected("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>", TOKENIZER_CHAT_SMOLLM);
-    check_detected("<|im_start|>You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", TOKENIZER_CHAT_QWEN);
+    check_detected("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>",
+                   TOKENIZER_CHAT_SMOLLM);
+    check_detected("<|im_start|>You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+                   TOKENIZER_CHAT_QWEN);
     check_detected("<|im_start|><|im_sep|>", TOKENIZER_CHAT_NONE);
     check_detected("<|start_header_id|>' + message['role'] + '<|end_header_id|>", TOKENIZER_CHAT_LLAMA3);
     check_detected("<start_of_turn>", TOKENIZER_CHAT_GEMMA);
@@ -252,7 +255,7 @@ static void test_fields(void)
     broken_field(10, TOKENIZER_ADD_SPACE, 2, LLMQ_E_CORRUPT);
     broken_field(10, 0, 2, LLMQ_E_CORRUPT); /* sorted without TOKENIZER_WHOLE */
     for (at = 12; at < 36; at += 4) {
-        broken_field(at, 0xffffffffu, 4, at == 12 ? LLMQ_E_CORRUPT : LLMQ_E_CORRUPT);
+        broken_field(at, 0xffffffffu, 4, LLMQ_E_CORRUPT);
         broken_field(at, 0xfffffeu, 4, LLMQ_E_TRUNCATED);
     }
     broken_field(12, 0, 4, LLMQ_E_CORRUPT);

@@ -73,10 +73,12 @@ int main(int argc, char **argv)
     check(tokenizer_build_size(&s, &need), "size");
     work = (unsigned char *)allocate(need);
     check(tokenizer_build(&s, work, need, &size), "build");
-    printf("build %.2f s, workspace %lu, stored %lu bytes", seconds() - from_time, (unsigned long)need, (unsigned long)size);
+    printf("build %.2f s, workspace %lu, stored %lu bytes", seconds() - from_time, (unsigned long)need,
+           (unsigned long)size);
     from_time = seconds();
     check(tokenizer_open(&t, work, size), "open");
-    printf(", open %.3f s, %u tokens, %u merges, %u units, width %u\n", seconds() - from_time, t.count, t.merges, t.units, t.width);
+    printf(", open %.3f s, %u tokens, %u merges, %u units, width %u\n", seconds() - from_time, t.count, t.merges,
+           t.units, t.width);
     text = load(argv[2], &n);
     room = 3 * n + 2;
     ids = (uint32_t *)allocate(room * sizeof *ids);
@@ -85,7 +87,8 @@ int main(int argc, char **argv)
     from_time = seconds();
     check(tokenizer_encode(&t, (const char *)text, n, atoi(argv[3]), ids, room, &count, work, need), "encode");
     from_time = seconds() - from_time;
-    printf("encode %.3f s, %.1f MB/s, %lu bytes, %lu ids\n", from_time, (double)n / 1e6 / from_time, (unsigned long)n, (unsigned long)count);
+    printf("encode %.3f s, %.1f MB/s, %lu bytes, %lu ids\n", from_time, (double)n / 1e6 / from_time,
+           (unsigned long)n, (unsigned long)count);
     f = fopen(argv[4], "wb");
     if (!f || fwrite(ids, sizeof *ids, count, f) != count || fclose(f)) return perror(argv[4]), 1;
     return 0;

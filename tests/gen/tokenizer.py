@@ -50,7 +50,7 @@ def unicode(path):
     import regex
     assert regex.match(r"\p{L}", "\u1c8a") and not regex.match(r"\p{L}", "\u0558"), "regex of Unicode 16 is needed"
     words = ["0x%x" % (c << 3 | k) for c, k in classes()]
-    lines = [", ".join(words[i:i + 12]) for i in range(0, len(words), 12)]
+    lines = [", ".join(words[i:i + 11]) for i in range(0, len(words), 11)]
     with open(path, "w") as out:
         out.write("""/* tokenizer_unicode.h - classes of characters for tokenizer.h; made by tests/gen/tokenizer.py
 
