@@ -22,7 +22,8 @@
 #                    and examples/mcu/README.md (half an hour)
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
-#   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
+#   make vectors     make the known answers of the tests again (needs numpy, gguf, ortools, regex,
+#                    tokenizers, sentencepiece and protobuf from PyPI)
 #   make vectors-lm  make the tiny models and their logits again (needs numpy, gguf and llama-cpp-python from PyPI)
 #   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
@@ -127,7 +128,7 @@ trellises: | $(B)
 	$(CC) -O3 -march=native -o $(B)/trellis tests/gen/trellis.c -lm
 	$(B)/trellis
 
-vectors: need-python-numpy need-python-gguf need-python-ortools
+vectors: need-python-numpy need-python-gguf need-python-ortools need-python-regex need-python-tokenizers need-python-sentencepiece need-python-google.protobuf
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
@@ -137,6 +138,8 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 	$(PYTHON) tests/gen/models.py
+	$(PYTHON) tests/gen/tokenizer.py unicode
+	$(PYTHON) tests/gen/tokenizer.py golden
 
 vectors-lm: need-python-numpy need-python-gguf need-python-llama_cpp
 	$(PYTHON) tests/gen/lm_models.py

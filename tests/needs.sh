@@ -18,6 +18,7 @@ package() {
     gnuplot) echo "Debian: gnuplot-nox" ;;
     ctags | ctags-universal) echo "Debian: universal-ctags" ;;
     node) echo "Debian: nodejs" ;;
+    python-google.protobuf) echo "PyPI: protobuf" ;;
     python-numpy) echo "Debian: python3-numpy" ;;
     python-llama_cpp) echo "PyPI: llama-cpp-python" ;;
     python-*) echo "PyPI: ${1#python-}" ;;
