@@ -23,6 +23,7 @@
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
+#   make vectors-lm  make the tiny models and their logits again (needs numpy, gguf and llama-cpp-python from PyPI)
 #   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
 
@@ -39,7 +40,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors fuzz-long clean
+.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors vectors-lm fuzz-long clean
 
 $(B)/llmq: $(wildcard examples/llmq/*) $(HEADERS) | $(B)
 	$(CC) $(TOOL_CFLAGS) -o $@ examples/llmq/llmq.c -lm -lpthread
@@ -133,6 +134,9 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/outliers.py
 	$(PYTHON) tests/gen/allocate.py
 	$(PYTHON) tests/gen/trellis.py
+
+vectors-lm: need-python-numpy need-python-gguf need-python-llama_cpp
+	$(PYTHON) tests/gen/lm_models.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 

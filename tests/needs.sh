@@ -19,6 +19,7 @@ package() {
     ctags | ctags-universal) echo "Debian: universal-ctags" ;;
     node) echo "Debian: nodejs" ;;
     python-numpy) echo "Debian: python3-numpy" ;;
+    python-llama_cpp) echo "PyPI: llama-cpp-python" ;;
     python-*) echo "PyPI: ${1#python-}" ;;
     libfuzzer) echo "Debian: libclang-rt-$(clang -dumpversion 2> /dev/null | cut -d. -f1)-dev" ;;
     "its C library") echo "Debian: libnewlib-arm-none-eabi or picolibc-riscv64-unknown-elf" ;;
