@@ -112,7 +112,7 @@
        [R1].
 
    WHAT IT IS NOT
-       The header reads no foreign file formats (examples/ does). It runs no model (examples/llama.h
+       The header reads no foreign file formats (examples/ does). It runs no model (examples/lm.h
        does). It starts no threads: callers split the rows among theirs. It allocates no memory.
 
    GLOSSARY (in the order in which the sections need the words)

@@ -113,7 +113,7 @@ LLMQ_NODISCARD llmq_status imatrix_write(int form, const imatrix_source *source,
 
 /* ---- names ----
 
-   "blk.N.attn_q.weight" of llama.cpp is "layers.N.wq" of llama.h, and so on for all matrices.
+   "blk.N.attn_q.weight" of llama.cpp is "layers.N.wq" of lm.h, and so on for all matrices.
    Their columns agree: where GGUF files permute wq and wk for another rotary embedding, they
    permute rows. name has length bytes; out gets at most 64 with the terminator. N is below 2^32,
    without a sign or zeros in front. Errors: LLMQ_E_NOT_FOUND, and out is untouched. */
@@ -681,7 +681,7 @@ llmq_status imatrix_write(int form, const imatrix_source *source, uint32_t count
 
 /* ---- names ---- */
 
-/* What is before and after the number of a layer, or a name without one; first llama.cpp's, then llama.h's. */
+/* What is before and after the number of a layer, or a name without one; first llama.cpp's, then lm.h's. */
 static const char *const imatrix__names[9][2][2] = {
     { { "blk.", ".attn_q.weight" }, { "layers.", ".wq" } },
     { { "blk.", ".attn_k.weight" }, { "layers.", ".wk" } },

@@ -6,7 +6,7 @@
 
    Checkpoint ("legacy", fp32): seven int32 (dim, hidden, layers, heads, kv heads, vocab, context; a
    negative vocab means that the classifier is not shared), then the tensors, each kind for all
-   layers. llama2c_entries lists them as bundle entries in the names of llama.h. Nothing is copied,
+   layers. llama2c_entries lists them as bundle entries in the names of lm.h. Nothing is copied,
    so entries live as long as the bytes.
    The file has the cosines and sines of the rotary embedding, from which its base, theta, follows.
    theta is computed from row 1, and all other rows must agree with it. If the tables are 0, theta
@@ -55,7 +55,7 @@ llmq_status llama2c_open(llama2c_checkpoint *c, const void *bytes, size_t size);
 
 /* The count of entries, and the entries, for llmq_bundle_write.
    entries: [llama2c_entry_count(c)]. names: 32 bytes for each.
-   Theta and epsilon are entries only if they are not the defaults of llama.h. */
+   Theta and epsilon are entries only if they are not the defaults of lm.h. */
 uint32_t llama2c_entry_count(const llama2c_checkpoint *c);
 void llama2c_entries(llama2c_checkpoint *c, llmq_entry *entries, char *names);
 
@@ -277,9 +277,8 @@ static char *llama2c__name(char *name, int per_layer, uint32_t layer, const char
    known. */
 void llama2c_entries(llama2c_checkpoint *c, llmq_entry *e, char *names)
 {
-    static const char *const value[9] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads",
-                                          "llama.kv_heads", "llama.vocab",
-                                          "llama.context", "llama.rope_theta", "llama.norm_epsilon" };
+    static const char *const value[9] = { "lm.dim", "lm.hidden", "lm.layers", "lm.heads", "lm.kv_heads", "lm.vocab",
+                                          "lm.context", "lm.rope_theta", "lm.norm_epsilon" };
     llama2c__part part[LLAMA2C__PARTS];
     const unsigned char *at = c->bytes + 28;
     llmq_format f32;

@@ -106,12 +106,12 @@ static void use_sums(unsigned char *bytes, size_t size)
     problem p = { { NULL, 0, 0 } };
     if (size > 4 && memcmp(bytes, "LLMQ", 4) == 0) fix_checksums(bytes, size);
     if (!is_accepted(read_sums(&s, where, bytes, size, &p), &p)) return;
-    for (int linear = 0; linear < LLAMA_LINEARS; linear++) {
+    for (int linear = 0; linear < LM_LINEARS; linear++) {
         char name[64], found[64];
         imatrix_entry e;
         llmq_hessian h;
         problem q = { { NULL, 0, 0 } };
-        snprintf(name, sizeof name, "layers.1.%s", llama_linear_name[linear]);
+        snprintf(name, sizeof name, "layers.1.%s", lm_linear_name[linear]);
         if (s.is_imatrix) (void)is_accepted(find_importance(&s, name, found, &e, &q), &q);
         else if (linear < SENSE_SUMS) {
             snprintf(name, sizeof name, "sense.1.%s", sense_name[linear]);
@@ -142,14 +142,14 @@ static void use_tokenizer(unsigned char *bytes, size_t size)
 /* A few tokens through a model that is not too large for this. */
 static void run_model(loaded *m)
 {
-    const size_t need = llama_state_size(&m->model, 2);
+    const size_t need = lm_state_size(&m->model, 2);
     float *logits;
     if (need == 0 || need > (size_t)1 << 24 || (uint64_t)m->model.dim * m->model.vocab > 1u << 20) return;
     logits = (float *)allocate(m->model.vocab * sizeof *logits);
     open_window(m, where, 2);
     for (uint32_t i = 0; i < 3 && i < m->model.context; i++) {
         const uint32_t id = i % m->model.vocab;
-        if (llama_forward(&m->model, &m->state, &id, 1, i, logits) != LLMQ_OK) break;
+        if (lm_forward(&m->model, &m->state, &id, 1, i, logits) != LLMQ_OK) break;
     }
     free(logits);
 }

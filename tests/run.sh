@@ -115,7 +115,7 @@ for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $
 job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${have_cxx:+$out/g++-O2.o}" "env OBJECTS=$out tests/hygiene.sh simd $mode $compilers"
 
 # The longest first.
-suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_llama test_core
+suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_lm test_core
 test_transform test_viterbi test_sense test_imatrix test_golden test_flash"
 for f in tests/test_*.c; do
     s=${f#tests/} s=${s%.c}
@@ -125,7 +125,7 @@ done
 # and those that show what a compiler did with clang.
 some= fewer=-DKERNELS_ONE_IN=8
 if [ "$mode" = quick ]; then some=-DTRELLIS_ONE_IN=4 fewer="-DKERNELS_ONE_IN=16 -DTRELLIS_ONE_IN=30 -DBUNDLE_ONE_IN=5"; fi
-by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels feedback llama viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
+by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels feedback lm viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 by_clang() { [ $have_clang ] && [[ "$mode" = all || " kernels core viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 for s in $suites; do
     # the sanitized sums of test_feedback take three times as long as all else of it
@@ -139,7 +139,8 @@ for s in $suites; do
     by_clang "$s" && variant "$s" clang clang-O2 "clang $as_c11 $some"
     [ $have_cxx ] && variant "$s" c++ g++-O2 "g++ $as_cxx"
 done
-[ $have_gcc ] && [ "$mode" = all ] && job test_llama.few "" "build_and_run tests/test_llama.c test_llama.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
+[ $have_gcc ] && [ "$mode" = all ] && job test_lm.few "" "build_and_run tests/test_lm.c test_lm.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
+[ $have_gcc ] && [ "$mode" = all ] && job test_lm.only "" "build_and_run tests/test_lm.c test_lm.only '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLM_ONLY_LLAMA=1 $warn $c_only"
 [ $have_gcc ] && [ "$mode" = all ] && variant test_kernels unsigned unsigned "gcc -std=c99 -O2 -D_GNU_SOURCE -funsigned-char"
 
 [ $have_gcc ] && [ "$mode" = all ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-3000} tests/fuzz.sh $mode"

@@ -100,9 +100,9 @@ static void test_no_theta(void)
     CHECK_EQ((long)llama2c_entry_count(&c), 20);
     memset(e, 0xff, sizeof e);
     llama2c_entries(&c, e, names);
-    CHECK(strcmp(e[7].name, "llama.rope_theta") == 0 && e[7].type == LLMQ_VALUE_F32
+    CHECK(strcmp(e[7].name, "lm.rope_theta") == 0 && e[7].type == LLMQ_VALUE_F32
           && float_of(llama2c__u32((const unsigned char *)e[7].data)) == 50.0f);
-    CHECK(strcmp(e[8].name, "llama.norm_epsilon") == 0
+    CHECK(strcmp(e[8].name, "lm.norm_epsilon") == 0
           && float_of(llama2c__u32((const unsigned char *)e[8].data)) == 1e-6f);
     CHECK(strcmp(e[9].name, "embed") == 0 && strcmp(e[19].name, "norm") == 0 && e[20].name != e[19].name);
     size = make_checkpoint(pair, 777, 1, 0); /* heads of one pair: no theta shows */

@@ -109,7 +109,7 @@ for t in theta1e6 theta5e5 theta123; do
     check "a checkpoint of $t" ckpt $t $t.bin
 done
 quietly "$TOOL" quantize theta1e6.bin theta.llmq --format f32 --transform none
-check "the theta that was meant" grep -qE '^value +llama.rope_theta +1e\+06$' <("$TOOL" inspect theta.llmq)
+check "the theta that was meant" grep -qE '^value +lm.rope_theta +1e\+06$' <("$TOOL" inspect theta.llmq)
 quietly "$TOOL" quantize plain.bin theta.llmq --format f32 --transform none
 check "the usual one is not said" test "$("$TOOL" inspect theta.llmq | grep -c rope_theta)" = 0
 check "tables of zeros say nothing" ckpt plain notable.bin
@@ -177,7 +177,7 @@ v2 a llama2.c checkpoint of version 1 or 2, which llmq does not read; export the
 empty empty
 END
 check "an importance matrix as a model" fails "a GGUF file that holds an importance matrix; it goes to --hessian" "$TOOL" run im
-check "sums as a model" fails "plain.sums holds no llama model: it is a .llmq bundle of sums" "$TOOL" run plain.sums
+check "sums as a model" fails "plain.sums holds no model: it is a .llmq bundle of sums" "$TOOL" run plain.sums
 check "a text as a model" fails "README.md is neither a .llmq bundle nor a llama2.c checkpoint: it is a text" "$TOOL" run "$root/README.md"
 check "a model as a recipe" fails "plain.llmq is no recipe: it is a .llmq bundle of a model" "$TOOL" quantize plain.llmq out --recipe plain.llmq
 check "a model as a tokenizer" fails "plain.llmq is no tokenizer of llama2.c: it is a .llmq bundle of a model" "$TOOL" run plain.bin --tokenizer plain.llmq

@@ -57,12 +57,12 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
     snprintf(name, sizeof name, "sense.%u.trace", layer);
     at = collect(c, name, LLMQ_VALUE_BYTES, TRACE_BYTES);
     for (int i = 0; i < 2; i++) {
-        store_float(at + 8 * LLAMA_LINEARS + 4 * i, (float)s->stream[i]);
-        store_float(at + 8 * LLAMA_LINEARS + 4 * (i + 2), (float)s->added[i]);
+        store_float(at + 8 * LM_LINEARS + 4 * i, (float)s->stream[i]);
+        store_float(at + 8 * LM_LINEARS + 4 * (i + 2), (float)s->added[i]);
     }
-    for (int i = 0; i < LLAMA_LINEARS; i++) {
+    for (int i = 0; i < LM_LINEARS; i++) {
         store_float(at + 4 * i, (float)s->trace[i]);
-        store_float(at + 4 * (LLAMA_LINEARS + i), (float)s->error[i]);
+        store_float(at + 4 * (LM_LINEARS + i), (float)s->error[i]);
     }
 }
 
@@ -109,7 +109,7 @@ static int part_done(const char *path, uint32_t layer, const char *run)
 }
 
 /* All windows through one layer, in place in hidden[tokens][dim], watched if watch is not NULL. */
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch,
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, lm_watcher watch,
                       void *context)
 {
     m->state.watch = watch;
@@ -118,7 +118,7 @@ static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint
         uint32_t n = count - at < window ? count - at : window;
         size_t dim = m->model.dim;
         memcpy(m->state.x, hidden + at * dim, n * dim * sizeof(float));
-        check(llama_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
+        check(lm_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
         if (!m->quiet) progress(l * count + at + n, m->model.layers * count, "tokens through layers");
     }
@@ -134,7 +134,7 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
         uint32_t n = count - at < window ? count - at : window;
         input[0] = LLAMA2C_BOS;
         memcpy(input + 1, ids + at, (n - 1) * sizeof *input);
-        check(llama_embed(&m->model, &m->state, input, n), "embedding the text");
+        check(lm_embed(&m->model, &m->state, input, n), "embedding the text");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
     }
     free(input);
@@ -206,11 +206,11 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
 }
 
 /* The mean squares of a file of sums as an importance matrix of llama.cpp. */
-static void write_imatrix(const char *path, const char *sums_path, const llama_model *m, const char *text,
+static void write_imatrix(const char *path, const char *sums_path, const lm_model *m, const char *text,
                           uint32_t window)
 {
     const sums *from = open_sums(sums_path);
-    const uint32_t count = m->layers * LLAMA_LINEARS;
+    const uint32_t count = m->layers * LM_LINEARS;
     const size_t n = strlen(path);
     const int form = n > 4 && strcmp(path + n - 4, ".dat") == 0 ? IMATRIX_LEGACY : IMATRIX_GGUF;
     imatrix_source *source = (imatrix_source *)allocate(count * sizeof *source);
@@ -219,7 +219,7 @@ static void write_imatrix(const char *path, const char *sums_path, const llama_m
     size_t size;
     void *bytes;
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS, cols = m->layer[l].linear[linear].cols;
+        const uint32_t l = i / LM_LINEARS, linear = i % LM_LINEARS, cols = m->layer[l].linear[linear].cols;
         llmq_hessian h;
         char name[64], *other = (char *)allocate(64);
         float *mem;
@@ -230,7 +230,7 @@ static void write_imatrix(const char *path, const char *sums_path, const llama_m
             fail("%s: %s is a sum of more tokens than an importance matrix can have", sums_path, name);
         tokens[i] = (float)h.weight;
         origin.chunk_count = ((uint32_t)h.weight + window - 1) / window;
-        snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
+        snprintf(name, sizeof name, "layers.%u.%s", l, lm_linear_name[linear]);
         check(imatrix_name_from_llmq(name, strlen(name), other), name);
         source[i].name = other, source[i].cols = cols, source[i].experts = 1, source[i].sums = mem,
         source[i].counts = &tokens[i];
@@ -379,7 +379,7 @@ static double gain_of(const loaded *m, const sums *from, uint32_t layer, int blo
 {
     double gain = 1;
     for (uint32_t i = 2 * layer + (uint32_t)block + 1; i < 2 * m->model.layers; i++) {
-        const unsigned char *powers = load_traces(from, i / 2) + 8 * LLAMA_LINEARS + 4 * (i % 2);
+        const unsigned char *powers = load_traces(from, i / 2) + 8 * LM_LINEARS + 4 * (i % 2);
         const double read = (double)load_float(powers), added = (double)load_float(powers + 8);
         if (!(read > 0 && added >= 0)) fail("%s: the powers of sense.%u.trace are not above 0", from->path, i / 2);
         gain *= 1 + added / read;
@@ -390,23 +390,23 @@ static double gain_of(const loaded *m, const sums *from, uint32_t layer, int blo
 /* The linear layers of a model, with what a file of sums says of them. */
 static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *count)
 {
-    sensitivity *list = (sensitivity *)allocate(m->model.layers * LLAMA_LINEARS * sizeof *list);
+    sensitivity *list = (sensitivity *)allocate(m->model.layers * LM_LINEARS * sizeof *list);
     *count = 0;
     for (uint32_t l = 0; l < m->model.layers; l++)
-        for (int i = 0; i < LLAMA_LINEARS; i++) {
+        for (int i = 0; i < LM_LINEARS; i++) {
             sensitivity *s = &list[(*count)++];
             const llmq_tensor *t = &m->model.layer[l].linear[i];
             llmq_hessian h;
             char name[64];
             float *mem, *w = decode_all(t);
             memset(s, 0, sizeof *s);
-            snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
+            snprintf(s->name, sizeof s->name, "layers.%u.%s", l, lm_linear_name[i]);
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(from, name, t->cols, &h);
             if (!(h.weight > 0)) fail("%s: %s is a sum of no tokens", from->path, name);
             s->trace = load_float(load_traces(from, l) + 4 * i) / s->weights / h.weight;
-            s->carried = s->trace * gain_of(m, from, l, i >= LLAMA_W1);
+            s->carried = s->trace * gain_of(m, from, l, i >= LM_W1);
             for (size_t k = 0; k < t->cols; k++) s->plain += (double)h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
             for (size_t k = 0; k < (size_t)t->rows * t->cols; k++) s->norm += (double)w[k] * w[k];
             free(mem);

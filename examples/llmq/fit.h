@@ -3,7 +3,7 @@
 
 enum { SITE_FEED, SITE_DOWN, SITE_ATTENTION, SITE_OUTPUT, SITES };  /* inputs of w1 w3, of w2, of wq wk wv, of wo */
 static const char *const site_name[SITES] = { "feed", "down", "attention", "output" };
-static const int site_of_linear[LLAMA_LINEARS] = { SITE_ATTENTION, SITE_ATTENTION, SITE_ATTENTION, SITE_OUTPUT,
+static const int site_of_linear[LM_LINEARS] = { SITE_ATTENTION, SITE_ATTENTION, SITE_ATTENTION, SITE_OUTPUT,
                                                    SITE_FEED, SITE_DOWN, SITE_FEED };
 
 /* What whatever computes an input can take over: gains of norms are divided, rows of w1 and w3
@@ -124,23 +124,26 @@ typedef struct fit_layer {
     float *memory[SITES];
 } fit_layer;
 
-static llmq_status watch_inputs(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+static llmq_status watch_inputs(void *context, int place, uint32_t layer, const lm_state *s, uint32_t count,
                                 uint32_t position)
 {
     llmq_sample *sample = ((fit_layer *)context)->sample;
     (void)layer, (void)position;
-    if (place == LLAMA_AT_ATTENTION) sample += SITE_ATTENTION;
-    else if (place == LLAMA_AT_OUTPUT) sample += SITE_OUTPUT;
-    else if (place == LLAMA_AT_FEED) sample += SITE_FEED;
-    else if (place == LLAMA_AT_DOWN) sample += SITE_DOWN;
+    if (place == LM_AT_ATTENTION) sample += SITE_ATTENTION;
+    else if (place == LM_AT_OUTPUT) sample += SITE_OUTPUT;
+    else if (place == LM_AT_FEED) sample += SITE_FEED;
+    else if (place == LM_AT_DOWN) sample += SITE_DOWN;
     else return LLMQ_OK;
-    return llmq_sample_add(sample, place == LLAMA_AT_OUTPUT ? s->attention : place == LLAMA_AT_DOWN ? s->gate
+    return llmq_sample_add(sample, place == LM_AT_OUTPUT ? s->attention : place == LM_AT_DOWN ? s->gate
                            : s->normed, sample->cols, count, NULL);
 }
 
-static uint32_t site_cols(const llama_model *m, int site) { return site == SITE_DOWN ? m->hidden : m->dim; }
+static uint32_t site_cols(const lm_model *m, int site)
+{
+    return site == SITE_DOWN ? m->hidden : site == SITE_OUTPUT ? m->heads * m->head : m->dim;
+}
 
-static void fit_layer_open(fit_layer *f, const llama_model *m, uint32_t room)
+static void fit_layer_open(fit_layer *f, const lm_model *m, uint32_t room)
 {
     for (int i = 0; i < SITES; i++) {
         size_t size = llmq_sample_size(site_cols(m, i), room);
@@ -150,15 +153,15 @@ static void fit_layer_open(fit_layer *f, const llama_model *m, uint32_t room)
 }
 
 /* Peaks of the weights that read the input of a site. */
-static float *weight_peaks(const llama_layer *layer, int site, uint32_t cols)
+static float *weight_peaks(const lm_layer *layer, int site, uint32_t cols)
 {
     float *peak = (float *)allocate(cols * sizeof *peak);
     memset(peak, 0, cols * sizeof *peak);
-    for (int i = 0; i < LLAMA_LINEARS; i++) {
+    for (int i = 0; i < LM_LINEARS; i++) {
         float *w;
         if (site_of_linear[i] != site) continue;
         w = decode_all(&layer->linear[i]);
-        check(llmq_peaks(w, cols, layer->linear[i].rows, cols, peak, NULL), llama_linear_name[i]);
+        check(llmq_peaks(w, cols, layer->linear[i].rows, cols, peak, NULL), lm_linear_name[i]);
         free(w);
     }
     return peak;
@@ -170,7 +173,7 @@ static int show_fit(void *context, uint32_t done, uint32_t total)
     return 0;
 }
 
-static void fit_site(site_transform *out, const llama_layer *layer, int site, llmq_sample *s, const recipe *r,
+static void fit_site(site_transform *out, const lm_layer *layer, int site, llmq_sample *s, const recipe *r,
                      char *name)
 {
     llmq_fit_options o = llmq_fit_defaults();
@@ -190,7 +193,7 @@ static void fit_site(site_transform *out, const llama_layer *layer, int site, ll
     free(peak);
 }
 
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch,
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, lm_watcher watch,
                       void *context);
 static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window);
 

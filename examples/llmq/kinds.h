@@ -158,7 +158,9 @@ static const char *kind_of_bundle(const unsigned char *b, size_t size)
     llmq_bundle bundle;
     uint32_t index;
     if (llmq_bundle_open(&bundle, b, size, NULL) != LLMQ_OK) return "a .llmq bundle that cannot be opened";
-    if (llmq_bundle_find(&bundle, "llama.dim", &index) == LLMQ_OK) return "a .llmq bundle of a model";
+    if (llmq_bundle_find(&bundle, "lm.dim", &index) == LLMQ_OK
+        || llmq_bundle_find(&bundle, "llama.dim", &index) == LLMQ_OK)
+        return "a .llmq bundle of a model";
     if (llmq_bundle_find(&bundle, "sense.run", &index) == LLMQ_OK) return "a .llmq bundle of sums, of 'llmq sense'";
     return "a .llmq bundle of something else ('llmq inspect' shows it)";
 }

@@ -20,8 +20,8 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #define LLMQ_KERNELS (chosen ? chosen : llmq_kernels_best())
 #define LLMQ_IMPLEMENTATION
 #include "../../llmq.h"
-#define LLAMA_IMPLEMENTATION
-#include "../llama.h"
+#define LM_IMPLEMENTATION
+#include "../lm.h"
 #define LLAMA2C_IMPLEMENTATION
 #include "../llama2c.h"
 #define SENSE_IMPLEMENTATION

@@ -20,7 +20,7 @@ static void run_window(contestant *c)
     uint32_t i, n;
     for (i = 0; i < c->length; i += n) {
         n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
-        check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab),
+        check(lm_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab),
               "running the model");
         check_logits(&c->m, c->logits + (size_t)i * c->m.model.vocab, n);
     }

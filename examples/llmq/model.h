@@ -16,8 +16,8 @@ typedef struct loaded {
     unsigned char *bytes;      /* of the bundle */
     size_t size;
     llmq_bundle bundle;
-    llama_model model;
-    llama_state state;
+    lm_model model;
+    lm_state state;
     int has_tokenizer;
     llama2c_tokenizer tokenizer;
     uint32_t prefix;           /* does a space go before a text? */
@@ -34,6 +34,13 @@ static void add_value(llmq_entry *e, const char *name, uint32_t type, const void
     e->type = type;
     e->data = data;
     e->size = size;
+}
+
+/* The name of a value of a model behind "lm.", or "llama." in bundles of before version 0.9; NULL
+   for other names. */
+static const char *value_of_model(const char *name)
+{
+    return strncmp(name, "lm.", 3) == 0 ? name + 3 : strncmp(name, "llama.", 6) == 0 ? name + 6 : NULL;
 }
 
 static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
@@ -127,9 +134,9 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
 /* Memory to run up to so many tokens at once. */
 static void open_window(loaded *m, const char *path, uint32_t tokens)
 {
-    size_t need = llama_state_size(&m->model, tokens);
+    size_t need = lm_state_size(&m->model, tokens);
     if (need == 0) fail("%s: the model is too large for this machine", path);
-    check(llama_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
+    check(lm_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
 }
 
 /* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for
@@ -206,12 +213,12 @@ static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32
     return 1;
 }
 
-/* Why llama_model_init refused. */
-static int wrong_model(problem *p, const char *path, const llama_model *m, llmq_status status)
+/* Why lm_model_init refused. */
+static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_status status)
 {
     char name[256];
     uint32_t index;
-    llama_model_fault(m, name);
+    lm_model_fault(m, name);
     if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(&m->bundle, name, &index) == LLMQ_OK)
         return wrong(p, "%s: %s is of another kind than it has to be", path, name);
     if (status == LLMQ_E_NOT_FOUND) return wrong(p, "%s: %s is missing", path, name);
@@ -238,12 +245,13 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
     if (llmq_bundle_verify(&m->bundle, &error))
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
-        return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path,
+    if (llmq_bundle_find(&m->bundle, "lm.dim", &index) != LLMQ_OK
+        && llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
+        return wrong(p, "%s holds no model: it is %s; 'llmq inspect' shows what it holds", path,
                      kind_of_bundle(bytes, size));
-    need = llama_model_size(&m->bundle);
+    need = lm_model_size(&m->bundle);
     if (need) m->memory = allocate(need);
-    if ((status = llama_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
+    if ((status = lm_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
         m->model.bundle = m->bundle;
         return wrong_model(p, path, &m->model, status);
     }
@@ -277,8 +285,19 @@ static void check_logits(const loaded *m, const float *logits, uint32_t tokens)
                  i % m->model.vocab);
 }
 
+/* The values that say how activations are quantized, without their prefix. */
+static const char *const activation_value[4] = { "abits", "azero", "ascales", "aclip" };
+
+static int is_activation_value(const char *value)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(value, activation_value[i]) == 0) return 1;
+    return 0;
+}
+
 /* What a model is known by: its shape and its weights, whatever tokenizer it carries. Results of
-   one model are not for another. */
+   one model are not for another. Names of values count as those of before version 0.9, so that a
+   model and its older file are the same. */
 static uint32_t fingerprint(const llmq_bundle *b)
 {
     uint32_t crc = 0;
@@ -286,11 +305,12 @@ static uint32_t fingerprint(const llmq_bundle *b)
         llmq_entry e;
         unsigned char shape[8];
         check(llmq_bundle_at(b, i, &e), "reading an entry");
+        const char *value = value_of_model(e.name);
         /* activations are no weights */
-        if (e.kind == LLMQ_KIND_VALUE && (strncmp(e.name, "llama.", 6) != 0 || strncmp(e.name, "llama.a", 7) == 0))
-            continue;
+        if (e.kind == LLMQ_KIND_VALUE && (!value || is_activation_value(value))) continue;
         for (int k = 0; k < 4; k++)
             shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
+        if (e.kind == LLMQ_KIND_VALUE) crc = llmq__crc(crc, (const uint8_t *)"llama.", 6), e.name = value;
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);
         crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
@@ -311,7 +331,7 @@ static void same_model(const loaded *m, const char *path, uint32_t was)
 /* How its cache is kept, before open_window. */
 static void set_cache(loaded *m, int bits, int window)
 {
-    if (bits < 1 || llama_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK)
+    if (bits < 1 || lm_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK)
         fail("keys and values have 2, 3, 4, 5, 6, 8, 16 or 32 bits");
     if (window < 0 || window > 1 << 24) fail("--kv-window is 1 ... 16777216 positions, 0: the model's context");
     m->model.cache.window = (uint32_t)window;

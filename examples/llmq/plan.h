@@ -18,13 +18,13 @@ typedef struct probe {
 static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits),
                       void *context)
 {
-    const llama_model *m = &p->m.model;
+    const lm_model *m = &p->m.model;
     float *normed = (float *)allocate(m->dim * sizeof *normed), *logits = (float *)allocate(m->vocab * sizeof *logits);
     size_t size = llmq_activation_size(&m->classifier, 32);
     void *memory = allocate(size);
     for (uint32_t t = 0; t < p->count; t++) {
         llmq_activation a;
-        llama__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim, m->epsilon);
+        lm__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim, m->epsilon);
         check(llmq_activation_prepare(&a, &m->classifier, 32, normed, memory, size), "the classifier");
         check(llmq_matvec(&m->classifier, &a, 0, m->vocab, logits), "the classifier");
         check_logits(&p->m, logits, 1);
@@ -141,7 +141,7 @@ static coefficient measure_alpha(probe *p, uint32_t l, int linear, const noise_l
     for (uint32_t k = 0; k < noise->count; k++) {
         double square = 0, power = 0;
         memcpy(noisy, w, n * sizeof *w);
-        check(llmq_perturb(noisy, n, noise->level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
+        check(llmq_perturb(noisy, n, noise->level[k], l * LM_LINEARS + (uint32_t)linear + 1000 * k), "noise");
         for (size_t i = 0; i < n; i++) {
             square += ((double)noisy[i] - w[i]) * ((double)noisy[i] - w[i]), power += (double)w[i] * w[i];
             store_float(data + 4 * i, noisy[i]);
@@ -160,7 +160,7 @@ static coefficient measure_alpha(probe *p, uint32_t l, int linear, const noise_l
 
 /* Coefficients from a file of 'llmq alpha', of each linear layer in turn. */
 typedef struct alphas {
-    uint32_t count;               /* layers times LLAMA_LINEARS */
+    uint32_t count;               /* layers times LM_LINEARS */
     coefficient *of;
     uint32_t lines;               /* how many are known */
     span run;                     /* what the first line says they were made of, without "# " */
@@ -180,7 +180,7 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
     if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
     if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size))
         return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
-    a->count = layers * LLAMA_LINEARS;
+    a->count = layers * LM_LINEARS;
     a->of = (coefficient *)calloc(a->count, sizeof *a->of);
     if (!a->of) fail("no memory for coefficients of %u layers", layers);
     while (next_line(text, size, &at, &line)) {
@@ -196,7 +196,7 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
                          (int)(line.n < 80 ? line.n : 80), line.s);
         if ((linear = linear_of(name, layers, &layer)) < 0)
             return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
-        i = layer * LLAMA_LINEARS + (uint32_t)linear;
+        i = layer * LM_LINEARS + (uint32_t)linear;
         if (a->of[i].known) return wrong(p, "%s, line %u: a second line for %s", path, number, name);
         if (!real_number(field[1].s, field[1].n, &a->of[i].alpha)
             || !real_number(field[2].s, field[2].n, &a->of[i].error))
@@ -219,8 +219,8 @@ static void open_alphas(alphas *a, const char *path, const loaded *m)
     else fprintf(stderr, "llmq: %s does not say which model it is of: it was made before version 0.7\n", path);
     for (uint32_t i = 0; i < a->count; i++)
         if (!a->of[i].known)
-            fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS,
-                 llama_linear_name[i % LLAMA_LINEARS]);
+            fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LM_LINEARS,
+                 lm_linear_name[i % LM_LINEARS]);
     free(text);
     a->run.s = NULL, a->run.n = 0;
 }
@@ -253,14 +253,14 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
    be NULL. Returns the sum of the coefficients. */
 static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
 {
-    const uint32_t count = p->m.model.layers * LLAMA_LINEARS;
+    const uint32_t count = p->m.model.layers * LM_LINEARS;
     double sum = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
+        const uint32_t l = i / LM_LINEARS, linear = i % LM_LINEARS;
         const int is_known = before->of && before->of[i].known;
         const coefficient c = is_known ? before->of[i] : measure_alpha(p, l, (int)linear, noise);
         char name[64];
-        snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
+        snprintf(name, sizeof name, "layers.%u.%s", l, lm_linear_name[linear]);
         say(lines, "%s %.6g %.3g\n", name, c.alpha, c.error);
         if (kept && !is_known) write_file(kept, lines->s, lines->n);
         sum += c.alpha;
@@ -319,7 +319,7 @@ static int command_alpha(int argc, char **argv)
     write_file(out, lines.s, lines.n);
     free(lines.s);
     fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out,
-            m.model.layers * LLAMA_LINEARS, count, noise.count, sum, seconds() - start);
+            m.model.layers * LM_LINEARS, count, noise.count, sum, seconds() - start);
     return 0;
 }
 
@@ -479,7 +479,7 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
         strcpy(p->format[p->menu++], item);
     }
     if (p->menu == 0) fail("--formats names no format");
-    p->layers = m->model.layers * LLAMA_LINEARS;
+    p->layers = m->model.layers * LM_LINEARS;
     p->name = (char (*)[64])allocate(p->layers * sizeof *p->name);
     p->option = (llmq_option *)allocate(p->layers * p->menu * sizeof *p->option);
     p->weights = (double *)allocate(p->layers * sizeof(double));
@@ -488,9 +488,9 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
     p->deviation = (double *)allocate(p->layers * p->menu * sizeof(double));
     p->choice = (uint32_t *)allocate(p->layers * sizeof(uint32_t));
     for (uint32_t i = 0; i < p->layers; i++) {
-        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
+        const uint32_t l = i / LM_LINEARS, linear = i % LM_LINEARS;
         const llmq_tensor *t = &m->model.layer[l].linear[linear];
-        snprintf(p->name[i], sizeof p->name[i], "layers.%u.%s", l, llama_linear_name[linear]);
+        snprintf(p->name[i], sizeof p->name[i], "layers.%u.%s", l, lm_linear_name[linear]);
         p->all += p->weights[i] = (double)t->rows * t->cols;
         p->alpha[i] = p->weights[i]; /* without coefficients: as if each weight mattered the same */
         if (alpha.of) p->alpha[i] = alpha.of[i].alpha;
@@ -620,7 +620,7 @@ static void plan_best(plan *p, uint64_t budget, int tied)
     llmq_status status;
     for (uint32_t i = 0; i <= p->layers; i++) first[i] = i * p->menu;
     for (uint32_t i = 0; i < p->layers; i++)
-        tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
+        tie[i] = tied == TIED_ALL ? 0 : i / LM_LINEARS * SITES + (uint32_t)site_of_linear[i % LM_LINEARS];
     status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, &p->result, work, size,
                            NULL);
     if (status == LLMQ_E_LIMIT && p->result.cost + 1 == 0)
@@ -737,7 +737,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
         open_model(&one.m, path, bytes, size, q.window, "32");
         one.m.quiet = 1;
-        kl = probe_change(&one, first / LLAMA_LINEARS);
+        kl = probe_change(&one, first / LM_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
         if (i < p->layers)
             fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]],

@@ -53,10 +53,10 @@ static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0,
 /* Which linear layer of which layer "layers.N.wX" is; -1 if it is another name. */
 static int linear_of(const char *name, uint32_t layers, uint32_t *layer)
 {
-    const char *part = llama_layer_part(name, layers, layer);
+    const char *part = lm_layer_part(name, layers, layer);
     int i = 0;
-    while (part && i < LLAMA_LINEARS && strcmp(part, llama_linear_name[i]) != 0) i++;
-    return part && i < LLAMA_LINEARS ? i : -1;
+    while (part && i < LM_LINEARS && strcmp(part, lm_linear_name[i]) != 0) i++;
+    return part && i < LM_LINEARS ? i : -1;
 }
 
 static int is_linear(const char *name)
@@ -200,7 +200,7 @@ typedef struct sums {
 } sums;
 
 /* traces, their squared errors, powers of the stream and of what is added to it */
-#define TRACE_BYTES (8 * LLAMA_LINEARS + 16)
+#define TRACE_BYTES (8 * LM_LINEARS + 16)
 
 /* n of n (n + 1) / 2 floats and 8 bytes more; 0 if there is no such n. */
 static uint32_t inputs_of_sum(size_t size)
@@ -356,9 +356,9 @@ static int find_importance(const sums *s, const char *name, char found[64], imat
         return wrong(p, "%s has nothing on %s", s->path, name);
     strcpy(found, own);
     if (imatrix_find(&s->matrix, own, e) == LLMQ_OK) return 1;
-    for (int i = 0; i < LLAMA_LINEARS; i++) {
+    for (int i = 0; i < LM_LINEARS; i++) {
         if (i == linear || sense_sum(i, 0) != sense_sum(linear, 0)) continue;
-        snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, llama_linear_name[i]);
+        snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, lm_linear_name[i]);
         if (imatrix_name_from_llmq(sibling, strlen(sibling), found) == LLMQ_OK
             && imatrix_find(&s->matrix, found, e) == LLMQ_OK)
             return 1;
@@ -521,22 +521,17 @@ static const char *format_of(const recipe *r, const char *name, int *group)
     return r->format;
 }
 
-/* How activations are to be quantized, as values of the model. */
-static int is_activation_value(const char *name)
-{
-    return strcmp(name, "llama.abits") == 0 || strcmp(name, "llama.azero") == 0 || strcmp(name, "llama.ascales") == 0
-           || strcmp(name, "llama.aclip") == 0;
-}
-
-static uint32_t add_activation_values(llmq_entry *e, const char *text)
+/* How activations are to be quantized, as values of the model; prefix: of its values. */
+static uint32_t add_activation_values(llmq_entry *e, const char *prefix, const char *text)
 {
     static unsigned char bytes[4][4];
-    static const char *const name[4] = { "llama.abits", "llama.azero", "llama.ascales", "llama.aclip" };
+    static char name[4][16];
     llmq_activation_options o = read_activations(text);
     uint32_t value[4] = { o.bits, (uint32_t)o.asymmetric, (uint32_t)o.scales, 0 };
     memcpy(&value[3], &o.clip, 4);
     for (int i = 0; i < 4; i++) {
         for (int k = 0; k < 4; k++) bytes[i][k] = (unsigned char)(value[i] >> 8 * k & 255);
+        snprintf(name[i], sizeof name[i], "%s%s", prefix, activation_value[i]);
         add_value(&e[i], name[i], i < 3 ? LLMQ_VALUE_U32 : LLMQ_VALUE_F32, bytes[i], 4);
     }
     return 4;
@@ -605,7 +600,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
 {
     uint32_t layer = 0;
     const int linear = linear_of(e->name, layers, &layer);
-    const char *part = llama_layer_part(e->name, layers, &layer);
+    const char *part = lm_layer_part(e->name, layers, &layer);
     int site;
     recipe own = *r;
     const char *format = linear >= 0 ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
@@ -625,7 +620,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
     if (made && linear >= 0) {
         site = site_of_linear[linear];
         input = &made[layer * SITES + (unsigned)site];
-        if (linear == LLAMA_W1 || linear == LLAMA_W3) rows = &made[layer * SITES + SITE_DOWN];
+        if (linear == LM_W1 || linear == LM_W3) rows = &made[layer * SITES + SITE_DOWN];
         if (rows && !rows->folded.count) rows = NULL;
         e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer,
                                                          site) : NULL;
@@ -633,7 +628,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
         e->transform = NULL;
     }
     quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL,
-                   linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
+                   linear == LM_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
     return 1;
 }
 
@@ -718,7 +713,9 @@ static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, con
         llmq_entry *e = &d->e[d->n];
         check(llmq_bundle_at(b, i, e), "reading an entry");
         if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e->kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e->name)) continue;
+        if (e->kind == LLMQ_KIND_VALUE && r->abits && value_of_model(e->name)
+            && is_activation_value(value_of_model(e->name)))
+            continue;
         if (e->kind == LLMQ_KIND_TENSOR && convert_tensor(b, e, layers, r, made, stored)) {
             d->data[d->count++] = (void *)(uintptr_t)e->data;
             if (is_linear(e->name)) add_to_sizes(total, e, r);
@@ -749,10 +746,12 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     const site_transform *made = NULL;
     stored_transform *stored;
     draft d = { NULL, NULL, 0, 0 };
+    const char *prefix; /* of the model's values */
     uint32_t layers = 0, grids;
     size_t sites;
     unsigned char *bytes;
-    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
+    prefix = llmq_bundle_u32(b, "lm.layers", &layers) == LLMQ_OK ? "lm." : "llama.";
+    if (prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &layers), "lm.layers");
     check_recipe(r, b, layers);
     if (steps.count) made = transforms_for(b, r);
     sites = (size_t)layers * SITES;
@@ -764,7 +763,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     memset(total, 0, sizeof *total);
     convert_entries(&d, b, layers, r, made, stored, total);
     add_transforms(&d, layers, made, stored, total);
-    if (r->abits) d.n += add_activation_values(&d.e[d.n], r->abits);
+    if (r->abits) d.n += add_activation_values(&d.e[d.n], prefix, r->abits);
     for (grids = add_grids(d.e, d.n); grids; grids--) d.data[d.count++] = (void *)(uintptr_t)d.e[d.n++].data;
     bytes = write_bundle(d.e, d.n, size);
     while (d.count) free(d.data[--d.count]);
@@ -853,7 +852,7 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
             if (!list) fail("no memory for a recipe of %zu lines", room);
         }
         r->choices = list;
-        if (count == MOST_LAYERS * LLAMA_LINEARS)
+        if (count == MOST_LAYERS * LM_LINEARS)
             return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
         if (!read_choice(&list[count++], path, line, number, &transform, p)) return 0;
         if (transform.n && !r->transform) {

@@ -84,7 +84,7 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         const char *piece;
         uint32_t length;
         char byte;
-        check(llama_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
+        check(lm_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
         check_logits(m, logits, 1);
         previous = token;
         token = position + 1 < count ? ids[position + 1]

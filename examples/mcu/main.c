@@ -33,15 +33,16 @@
 #define LLMQ_NO_ACTIVATION_OPTIONS 1
 #define LLMQ_IMPLEMENTATION
 #include "../../llmq.h"
-#define LLAMA_IMPLEMENTATION
-#include "../llama.h"
+#define LM_ONLY_LLAMA 1
+#define LM_IMPLEMENTATION
+#include "../lm.h"
 #include "board.h"
 
 enum { BOS = 1, EOS = 2, PART = 64 }; /* logits that are looked at together */
 
 static llmq_bundle bundle;
-static llama_model model;
-static llama_state state;
+static lm_model model;
+static lm_state state;
 static union { void *pointer; float number[MCU_MEMORY / sizeof(float)]; } memory; /* aligned for pointers */
 static uint16_t id[MCU_TOKENS + 1];
 
@@ -90,10 +91,10 @@ static llmq_status next(uint16_t token, uint32_t position, uint16_t *likeliest)
 {
     uint32_t this_one = token, r, i, end;
     float best = 0.0f, *part = state.up; /* hidden numbers, done with */
-    llmq_status status = llama_forward(&model, &state, &this_one, 1, position, NULL);
+    llmq_status status = lm_forward(&model, &state, &this_one, 1, position, NULL);
     for (r = 0; r < model.vocab && status == LLMQ_OK; r = end) {
         end = model.vocab - r < PART ? model.vocab : r + PART;
-        status = llama_logits(&model, &state, 1, r, end, part, PART);
+        status = lm_logits(&model, &state, 1, r, end, part, PART);
         for (i = r; i < end && status == LLMQ_OK; i++)
             if (i == 0 || part[i - r] > best) best = part[i - r], *likeliest = (uint16_t)i;
     }
@@ -107,13 +108,13 @@ int main(void)
     if (llmq_selftest() != LLMQ_OK)
         return failed("this compiler's arithmetic or kernels are not those of llmq.h", LLMQ_E_INEXACT);
     if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
-    if (status == LLMQ_OK) status = llama_model_init(&model, &bundle, NULL, 0);
-    if (status == LLMQ_OK) status = llama_cache_bits(&model.cache, MCU_KV_BITS);
+    if (status == LLMQ_OK) status = lm_model_init(&model, &bundle, NULL, 0);
+    if (status == LLMQ_OK) status = lm_cache_bits(&model.cache, MCU_KV_BITS);
     if (status != LLMQ_OK) return failed("the model in flash cannot be used", status);
     model.cache.window = MCU_WINDOW;
-    status = llama_state_init(&state, &model, 1, &memory, sizeof memory);
+    status = lm_state_init(&state, &model, 1, &memory, sizeof memory);
     if (status == LLMQ_E_WORKSPACE)
-        print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1)), print("\n");
+        print("bytes needed:"), print_number((uint32_t)lm_state_size(&model, 1)), print("\n");
     if (status != LLMQ_OK) return failed("no room for the model's state", status);
     if (model.hidden < PART || model.vocab > 65536)
         return failed("not a model for this program: few hidden numbers or many tokens", LLMQ_OK);

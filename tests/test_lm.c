@@ -1,19 +1,19 @@
-/* test_llama.c - examples/llama.h: its functions against libm, its forward pass against one in
+/* test_lm.c - examples/lm.h: its functions against libm, its forward pass against one in
    double that is written here, the ways to run it against each other, and its bits against those
    of every other processor */
 #include "check.h"
 #include <math.h>
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
-#define LLAMA_IMPLEMENTATION
-#include "../examples/llama.h"
+#define LM_IMPLEMENTATION
+#include "../examples/lm.h"
 
 /* Heads of an odd multiple of 4, three of queries to one of keys, rows that are no multiple of a group. */
 enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS,
        VOCAB = 80, CONTEXT = 20, TOKENS = 20 };
 static const uint32_t config[7] = { DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT };
-static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads",
-                                            "llama.kv_heads", "llama.vocab", "llama.context" };
+static const char *const config_name[7] = { "lm.dim", "lm.hidden", "lm.layers", "lm.heads",
+                                            "lm.kv_heads", "lm.vocab", "lm.context" };
 
 /* ---- a model of random weights, and its bundle ----------------------------------------------- */
 
@@ -101,7 +101,7 @@ static void make_bundle(llmq_bundle *b, const char *format)
         }
     if (change.more) add_tensor(e, &n, change.more, norm, 1, DIM, format);
     for (i = 0; i < 3; i++) {
-        static const char *const name[3] = { "llama.rope_theta", "llama.norm_epsilon", "llama.rope_halves" };
+        static const char *const name[3] = { "lm.rope_theta", "lm.norm_epsilon", "lm.rope_halves" };
         const float number = i == 0 ? change.theta : change.epsilon;
         if (i < 2 ? bits_of(number) == 0 : change.halves == 0) continue;
         memset(&e[n], 0, sizeof e[n]);
@@ -222,28 +222,28 @@ static void ref_forward(double *logits, uint32_t token, int position, int window
 
 static union { void *pointer; unsigned char byte[65536]; } model_memory;
 static union { void *pointer; unsigned char byte[400000]; } state_memory;
-static llama_model model;
-static llama_state state;
+static lm_model model;
+static lm_state state;
 static size_t state_used;
 static float logits[TOKENS][VOCAB], again[TOKENS][VOCAB];
 
 /* The state of model.cache. */
 static void open_state(uint32_t batch)
 {
-    state_used = llama_state_size(&model, batch);
+    state_used = lm_state_size(&model, batch);
     CHECK(state_used != 0 && state_used + 512 <= sizeof state_memory.byte);
     memset(state_memory.byte, 0xa5, sizeof state_memory.byte);
-    CHECK_EQ(llama_state_init(&state, &model, batch, state_memory.byte, state_used), LLMQ_OK);
+    CHECK_EQ(lm_state_init(&state, &model, batch, state_memory.byte, state_used), LLMQ_OK);
 }
 
 /* views 0: none are kept */
 static void open_model(const llmq_bundle *b, int views, uint32_t bits, uint32_t window, uint32_t batch)
 {
-    const size_t size = llama_model_size(b);
+    const size_t size = lm_model_size(b);
     CHECK(size != 0 && size + 512 <= sizeof model_memory.byte);
     memset(model_memory.byte, 0x5a, sizeof model_memory.byte);
-    CHECK_EQ(llama_model_init(&model, b, views ? model_memory.byte : NULL, views ? size : 0), LLMQ_OK);
-    CHECK_EQ(llama_cache_bits(&model.cache, bits), LLMQ_OK);
+    CHECK_EQ(lm_model_init(&model, b, views ? model_memory.byte : NULL, views ? size : 0), LLMQ_OK);
+    CHECK_EQ(lm_cache_bits(&model.cache, bits), LLMQ_OK);
     model.cache.window = window;
     open_state(batch);
 }
@@ -251,7 +251,7 @@ static void open_model(const llmq_bundle *b, int views, uint32_t bits, uint32_t 
 /* Is memory behind that of the model and of the state as it was? */
 static void check_bounds(void)
 {
-    size_t size = llama_model_size(&model.bundle), i;
+    size_t size = lm_model_size(&model.bundle), i;
     int same = 1;
     for (i = size; i < size + 512 && model.layer; i++) same = same && model_memory.byte[i] == 0x5a;
     for (i = 0; i < 512; i++) same = same && state_memory.byte[state_used + i] == 0xa5;
@@ -263,7 +263,7 @@ static void run(float (*out)[VOCAB], uint32_t batch)
     uint32_t i, n;
     for (i = 0; i < TOKENS; i += n) {
         n = TOKENS - i < batch ? TOKENS - i : batch;
-        CHECK_EQ(llama_forward(&model, &state, tokens + i, n, i, out[i]), LLMQ_OK);
+        CHECK_EQ(lm_forward(&model, &state, tokens + i, n, i, out[i]), LLMQ_OK);
     }
     check_bounds();
 }
@@ -288,37 +288,37 @@ static void test_functions(void)
     float x;
     uint32_t i, p;
     for (x = -87.0f; x <= 88.0f; x += 0.0371f) {
-        e = check_abs((double)llama__exp(x) / exp((double)x) - 1);
+        e = check_abs((double)lm__exp(x) / exp((double)x) - 1);
         worst[0] = e > worst[0] ? e : worst[0];
     }
     for (x = 1e-30f; x < 1e30f; x *= 1.37f) {
-        e = check_abs((double)llama__inverse_sqrt(x) * sqrt((double)x) - 1);
+        e = check_abs((double)lm__inverse_sqrt(x) * sqrt((double)x) - 1);
         worst[1] = e > worst[1] ? e : worst[1];
     }
     for (p = 0; p < 4096; p += 1 + p / 7)
         for (i = 0; i < 16; i++) {
-            llama__rotation t = llama__rotation_at(p, i, 16, -9.21034037f);
+            lm__rotation t = lm__rotation_at(p, i, 16, -9.21034037f, 1.0f);
             double angle = p * pow(10000.0, -(double)i / 16);
             e = (check_abs((double)t.c - cos(angle)) + check_abs((double)t.s - sin(angle))) / (p + 1.0);
             worst[2] = e > worst[2] ? e : worst[2];
         }
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
-            llama__rotation t = llama__rotation_at(p, i, 32, -9.21034037f),
-                u = llama__rotation_at(p - 37, i, 32, -9.21034037f), by = llama__rotation_at(37, i, 32, -9.21034037f);
+            lm__rotation t = lm__rotation_at(p, i, 32, -9.21034037f, 1.0f),
+                u = lm__rotation_at(p - 37, i, 32, -9.21034037f, 1.0f), by = lm__rotation_at(37, i, 32, -9.21034037f, 1.0f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
-            u = llama__complex_product(u, by);
+            u = lm__complex_product(u, by);
             e = check_abs((double)t.c - (double)u.c) + check_abs((double)t.s - (double)u.s);
             worst[4] = e > worst[4] ? e : worst[4];
         }
     CHECK(worst[3] < 2e-6 && worst[4] < 4e-6);
     /* a few units of 6e-8, and the same for each step of the position */
     CHECK(worst[0] < 4e-7 && worst[1] < 3e-7 && worst[2] < 4e-7);
-    CHECK(llama__exp(-87.5f) == 0.0f && llama__exp(-1e30f) == 0.0f && llama__exp(0.0f) == 1.0f);
-    CHECK(llama__exp(1e30f) == llama__exp(88.0f) && llama__exp(88.0f) < 3.4e38f);
-    x = llama__float(0x7fc00000u);
-    CHECK(llama__exp(x) != llama__exp(x));
+    CHECK(lm__exp(-87.5f) == 0.0f && lm__exp(-1e30f) == 0.0f && lm__exp(0.0f) == 1.0f);
+    CHECK(lm__exp(1e30f) == lm__exp(88.0f) && lm__exp(88.0f) < 3.4e38f);
+    x = lm__float(0x7fc00000u);
+    CHECK(lm__exp(x) != lm__exp(x));
 }
 
 static void test_forward(void)
@@ -365,7 +365,7 @@ static void test_ways(void)
         CHECK(memcmp(logits, again, sizeof logits) == 0);
         memset(again, 0, sizeof again);
         for (r = 0; r < VOCAB; r += 16)
-            CHECK_EQ(llama_logits(&model, &state, 1, r, r + 16, again[0] + r, VOCAB), LLMQ_OK);
+            CHECK_EQ(lm_logits(&model, &state, 1, r, r + 16, again[0] + r, VOCAB), LLMQ_OK);
         if (ways[i].batch == 1) CHECK(memcmp(logits[TOKENS - 1], again[0], sizeof again[0]) == 0);
     }
     check_at("%s", "");
@@ -381,16 +381,16 @@ static void test_again(void)
     make_bundle(&b, "g4");
     open_model(&b, 1, 32, 0, 4);
     run(logits, 4);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 1, 0, again[0]), LLMQ_OK);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 4, 0, again[0]), LLMQ_OK);
-    CHECK_EQ(llama_forward(&model, &state, tokens + 4, 4, 4, again[4]), LLMQ_OK);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, 0, again[0]), LLMQ_OK);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 4, 0, again[0]), LLMQ_OK);
+    CHECK_EQ(lm_forward(&model, &state, tokens + 4, 4, 4, again[4]), LLMQ_OK);
     CHECK(memcmp(logits[0], again[0], sizeof *again) == 0 && memcmp(logits[4], again[4], sizeof *again) == 0);
     for (raw = 0; raw < 2; raw++) {
         change.raw = raw ? "layers.0.wq" : NULL;
         make_bundle(&b, "g4");
         open_model(&b, 1, 32, 0, 4);
-        CHECK_EQ(llama_embed(&model, &state, tokens, 1), LLMQ_OK);
-        CHECK_EQ(llama_layer_forward(&model, &state, 0, 1, 0), LLMQ_OK);
+        CHECK_EQ(lm_embed(&model, &state, tokens, 1), LLMQ_OK);
+        CHECK_EQ(lm_layer_forward(&model, &state, 0, 1, 0), LLMQ_OK);
         if (raw) CHECK(memcmp(keys, state.keys, sizeof keys) == 0);
         memcpy(keys, state.keys, sizeof keys);
     }
@@ -426,25 +426,25 @@ static void test_sizes(void)
                                         { SIZE_MAX - 40, 1, 1 }, { 3, SIZE_MAX / 3 + 1, 1 } };
     static const uint32_t bits[] = { 2, 3, 4, 5, 6, 8, 16, 32 };
     char name[40];
-    llama_cache c;
+    lm_cache c;
     uint32_t i;
-    CHECK(is("layers.0.wq", llama__name(name, 0, "wq")) && is("layers.10.norm1", llama__name(name, 10, "norm1")));
-    CHECK(is("layers.65535.norm2", llama__name(name, 65535, "norm2")));
+    CHECK(is("layers.0.wq", lm__name(name, 0, "wq")) && is("layers.10.norm1", lm__name(name, 10, "norm1")));
+    CHECK(is("layers.65535.norm2", lm__name(name, 65535, "norm2")));
     for (i = 0; i < sizeof bits / sizeof *bits; i++) {
         memset(&c, 0, sizeof c);
-        CHECK_EQ(llama_cache_bits(&c, bits[i]), LLMQ_OK);
+        CHECK_EQ(lm_cache_bits(&c, bits[i]), LLMQ_OK);
         CHECK(c.key.bits == bits[i] && c.value.bits == bits[i] && c.key.group == 0
               && (c.key.points == NULL) == (bits[i] >= 16));
     }
     for (i = 0; i < sizeof beyond / sizeof *beyond; i++) {
-        llama__pool p = { NULL, 0 };
-        (void)llama__take(&p, 3, 1, 1);
+        lm__pool p = { NULL, 0 };
+        (void)lm__take(&p, 3, 1, 1);
         CHECK(p.used == 16);
-        (void)llama__take(&p, 1, 4, 4);
+        (void)lm__take(&p, 1, 4, 4);
         CHECK(p.used == 32);
-        (void)llama__take(&p, beyond[i][0], beyond[i][1], beyond[i][2]);
+        (void)lm__take(&p, beyond[i][0], beyond[i][1], beyond[i][2]);
         CHECK(p.used == SIZE_MAX);
-        (void)llama__take(&p, 1, 1, 1);
+        (void)lm__take(&p, 1, 1, 1);
         CHECK(p.used == SIZE_MAX);
     }
 }
@@ -456,49 +456,49 @@ static void test_errors(void)
     llmq_bundle b;
     make_bundle(&b, "g4");
     open_model(&b, 1, 32, 0, 2);
-    CHECK_EQ(llama_forward(&model, &state, &token, 1, 0, logits[0]), LLMQ_E_ARG);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 0, 0, logits[0]), LLMQ_E_ARG);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 3, 0, logits[0]), LLMQ_E_ARG);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 1, CONTEXT, logits[0]), LLMQ_E_ARG);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 2, CONTEXT - 1, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, &token, 1, 0, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 0, 0, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 3, 0, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, CONTEXT, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 2, CONTEXT - 1, logits[0]), LLMQ_E_ARG);
     token = 0xffffffffu;
-    CHECK_EQ(llama_forward(&model, &state, &token, 1, 0, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, &token, 1, 0, logits[0]), LLMQ_E_ARG);
     for (token = 0; token <= 3; token += 3) { /* none, and more than a call has room for */
-        CHECK_EQ(llama_embed(&model, &state, tokens, token), LLMQ_E_ARG);
-        CHECK_EQ(llama_layer_forward(&model, &state, 0, token, 0), LLMQ_E_ARG);
-        CHECK_EQ(llama_logits(&model, &state, token, 0, VOCAB, logits[0], VOCAB), LLMQ_E_ARG);
+        CHECK_EQ(lm_embed(&model, &state, tokens, token), LLMQ_E_ARG);
+        CHECK_EQ(lm_layer_forward(&model, &state, 0, token, 0), LLMQ_E_ARG);
+        CHECK_EQ(lm_logits(&model, &state, token, 0, VOCAB, logits[0], VOCAB), LLMQ_E_ARG);
     }
-    CHECK_EQ(llama_layer_forward(&model, &state, 0, 2, CONTEXT - 1), LLMQ_E_ARG);
-    CHECK_EQ(llama_layer_forward(&model, &state, 0, 1, CONTEXT), LLMQ_E_ARG);
-    CHECK_EQ(llama_layer_forward(&model, &state, LAYERS, 1, 0), LLMQ_E_ARG);
-    CHECK_EQ(llama_logits(&model, &state, 1, 0, VOCAB + 1, logits[0], VOCAB), LLMQ_E_ARG);
-    CHECK_EQ(llama_logits(&model, &state, 1, 2, 1, logits[0], VOCAB), LLMQ_E_ARG);
-    CHECK_EQ(llama_embed(&model, &state, tokens, 1), LLMQ_OK);
+    CHECK_EQ(lm_layer_forward(&model, &state, 0, 2, CONTEXT - 1), LLMQ_E_ARG);
+    CHECK_EQ(lm_layer_forward(&model, &state, 0, 1, CONTEXT), LLMQ_E_ARG);
+    CHECK_EQ(lm_layer_forward(&model, &state, LAYERS, 1, 0), LLMQ_E_ARG);
+    CHECK_EQ(lm_logits(&model, &state, 1, 0, VOCAB + 1, logits[0], VOCAB), LLMQ_E_ARG);
+    CHECK_EQ(lm_logits(&model, &state, 1, 2, 1, logits[0], VOCAB), LLMQ_E_ARG);
+    CHECK_EQ(lm_embed(&model, &state, tokens, 1), LLMQ_OK);
     state.x[5] = float_of(0x7f800000u);
-    CHECK_EQ(llama_layer_forward(&model, &state, 0, 1, 0), LLMQ_E_NOT_FINITE);
-    need = llama_state_size(&model, 2);
-    CHECK_EQ(llama_state_init(&state, &model, 2, state_memory.byte, need - 1), LLMQ_E_WORKSPACE);
-    CHECK_EQ(llama_state_init(&state, &model, 0, state_memory.byte, need), LLMQ_E_ARG);
-    CHECK_EQ(llama_state_init(&state, &model, 2, NULL, need), LLMQ_E_ARG);
-    CHECK_EQ(llama_state_init(&state, &model, 2, state_memory.byte + 1, need), LLMQ_E_ARG);
-    if (sizeof(void *) > 4) CHECK_EQ(llama_state_init(&state, &model, 2, state_memory.byte + 4, need), LLMQ_E_ARG);
+    CHECK_EQ(lm_layer_forward(&model, &state, 0, 1, 0), LLMQ_E_NOT_FINITE);
+    need = lm_state_size(&model, 2);
+    CHECK_EQ(lm_state_init(&state, &model, 2, state_memory.byte, need - 1), LLMQ_E_WORKSPACE);
+    CHECK_EQ(lm_state_init(&state, &model, 0, state_memory.byte, need), LLMQ_E_ARG);
+    CHECK_EQ(lm_state_init(&state, &model, 2, NULL, need), LLMQ_E_ARG);
+    CHECK_EQ(lm_state_init(&state, &model, 2, state_memory.byte + 1, need), LLMQ_E_ARG);
+    if (sizeof(void *) > 4) CHECK_EQ(lm_state_init(&state, &model, 2, state_memory.byte + 4, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_format_find(&model.cache.key, "g4", 0), LLMQ_OK);
-    CHECK_EQ(llama_cache_bits(&model.cache, 7), LLMQ_E_NOT_FOUND);
+    CHECK_EQ(lm_cache_bits(&model.cache, 7), LLMQ_E_NOT_FOUND);
     CHECK_EQ((long)model.cache.key.bits, 4);
     CHECK_EQ((long)model.cache.value.bits, 32);
     CHECK_EQ(llmq_format_find(&model.cache.key, "t3", 0), LLMQ_OK);
-    CHECK_EQ((long)llama_state_size(&model, 2), 0);
-    CHECK_EQ(llama_state_init(&state, &model, 2, state_memory.byte, sizeof state_memory.byte), LLMQ_E_ARG);
-    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, llama_model_size(&b) - 1), LLMQ_E_WORKSPACE);
-    CHECK_EQ(llama_model_init(&model, &b, NULL, 1), LLMQ_E_WORKSPACE);
-    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte + 1, llama_model_size(&b)), LLMQ_E_ARG);
+    CHECK_EQ((long)lm_state_size(&model, 2), 0);
+    CHECK_EQ(lm_state_init(&state, &model, 2, state_memory.byte, sizeof state_memory.byte), LLMQ_E_ARG);
+    CHECK_EQ(lm_model_init(&model, &b, model_memory.byte, lm_model_size(&b) - 1), LLMQ_E_WORKSPACE);
+    CHECK_EQ(lm_model_init(&model, &b, NULL, 1), LLMQ_E_WORKSPACE);
+    CHECK_EQ(lm_model_init(&model, &b, model_memory.byte + 1, lm_model_size(&b)), LLMQ_E_ARG);
     make_bundle(&b, "f32");
     open_model(&b, 1, 32, 0, 1); /* a state that was made for smaller tensors */
     state.activation_size = 64; /* enough for a head */
-    CHECK_EQ(llama_forward(&model, &state, tokens, 1, 0, logits[0]), LLMQ_E_WORKSPACE);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, 0, logits[0]), LLMQ_E_WORKSPACE);
     open_model(&b, 0, 4, 8, 1); /* a window: positions beyond the context, up to 2^24 */
-    CHECK_EQ(llama_forward(&model, &state, tokens, 1, CONTEXT + 100, logits[0]), LLMQ_OK);
-    CHECK_EQ(llama_forward(&model, &state, tokens, 1, 1u << 24, logits[0]), LLMQ_E_ARG);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, CONTEXT + 100, logits[0]), LLMQ_OK);
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, 1u << 24, logits[0]), LLMQ_E_ARG);
 }
 
 /* The bundle as it is changed: both ways to keep a model say this. */
@@ -506,8 +506,8 @@ static void check_refused(llmq_status status)
 {
     llmq_bundle b;
     make_bundle(&b, "f32"); /* the soonest made */
-    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte), status);
-    CHECK_EQ(llama_model_init(&model, &b, NULL, 0), status);
+    CHECK_EQ(lm_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte), status);
+    CHECK_EQ(lm_model_init(&model, &b, NULL, 0), status);
 }
 
 /* In a bundle that is open. */
@@ -527,21 +527,21 @@ static void test_hostile(void)
         uint32_t bits;
         int shape; /* 1: a model, but not of these tensors */
     } wrong[] = {
-        { "llama.dim", 0, 0 }, { "llama.dim", DIM + 1, 0 }, { "llama.dim", DIM / 2, 1 },
-        { "llama.dim", (1u << 24) + 1, 0 },
-        { "llama.hidden", 0, 0 }, { "llama.hidden", HIDDEN + 1, 1 }, { "llama.layers", 0, 0 },
-        { "llama.layers", 65537, 0 },
-        { "llama.heads", 0, 0 }, { "llama.heads", DIM, 0 }, { "llama.heads", 8, 0 },
-        { "llama.heads", 7, 0 }, { "llama.kv_heads", 0, 0 }, { "llama.kv_heads", 4, 0 }, { "llama.kv_heads", 3, 1 },
-        { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 },
-        { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
-        { "llama.context", 0xffffffffu, 0 }, { "llama.abits", 1, 1 }, { "llama.abits", 9, 1 }, { "llama.azero", 2, 1 },
-        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 },
-        { "llama.aclip", 0x3f800001u, 1 },
-        { "llama.rope_theta", 0x3f7fffffu, 0 }, { "llama.rope_theta", 0x7fc00000u, 0 },
-        { "llama.rope_theta", 0x7f800000u, 0 }, { "llama.rope_theta", 0xc61c4000u, 0 },
-        { "llama.norm_epsilon", 0, 0 }, { "llama.norm_epsilon", 0x3f800001u, 0 },
-        { "llama.norm_epsilon", 0x7fc00000u, 0 }, { "llama.rope_halves", 2, 0 }
+        { "lm.dim", 0, 0 }, { "lm.dim", DIM + 1, 0 }, { "lm.dim", DIM / 2, 1 },
+        { "lm.dim", (1u << 24) + 1, 0 },
+        { "lm.hidden", 0, 0 }, { "lm.hidden", HIDDEN + 1, 1 }, { "lm.layers", 0, 0 },
+        { "lm.layers", 65537, 0 },
+        { "lm.heads", 0, 0 }, { "lm.heads", DIM, 0 }, { "lm.heads", 8, 0 },
+        { "lm.heads", 7, 0 }, { "lm.kv_heads", 0, 0 }, { "lm.kv_heads", 4, 0 }, { "lm.kv_heads", 3, 1 },
+        { "lm.kv_heads", 1u << 24, 0 }, { "lm.vocab", VOCAB - 1, 1 }, { "lm.vocab", 0, 0 },
+        { "lm.vocab", (1u << 24) + 1, 0 }, { "lm.context", 0, 0 },
+        { "lm.context", 0xffffffffu, 0 }, { "lm.abits", 1, 1 }, { "lm.abits", 9, 1 }, { "lm.azero", 2, 1 },
+        { "lm.ascales", 3, 1 }, { "lm.aclip", 0, 1 }, { "lm.aclip", 0x7fc00000u, 1 },
+        { "lm.aclip", 0x3f800001u, 1 },
+        { "lm.rope_theta", 0x3f7fffffu, 0 }, { "lm.rope_theta", 0x7fc00000u, 0 },
+        { "lm.rope_theta", 0x7f800000u, 0 }, { "lm.rope_theta", 0xc61c4000u, 0 },
+        { "lm.norm_epsilon", 0, 0 }, { "lm.norm_epsilon", 0x3f800001u, 0 },
+        { "lm.norm_epsilon", 0x7fc00000u, 0 }, { "lm.rope_halves", 2, 0 }
     };
     static const struct { const char *name; uint32_t rows, cols; } whole[] =
         { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
@@ -552,16 +552,16 @@ static void test_hostile(void)
         check_at("%s = %08lx", wrong[i].name, (unsigned long)wrong[i].bits);
         memset(&change, 0, sizeof change);
         change.value = wrong[i].name, change.bits = wrong[i].bits;
-        change.type = is(wrong[i].name, "llama.aclip") || is(wrong[i].name, "llama.rope_theta")
-                      || is(wrong[i].name, "llama.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
+        change.type = is(wrong[i].name, "lm.aclip") || is(wrong[i].name, "lm.rope_theta")
+                      || is(wrong[i].name, "lm.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
         check_refused(LLMQ_E_CORRUPT);
         if (wrong[i].shape == 0 && wrong[i].bits != DIM)
-            CHECK(strncmp(llama_model_fault(&model, fault), "llama.", 6) == 0);
+            CHECK(strncmp(lm_model_fault(&model, fault), "lm.", 3) == 0);
         make_bundle(&b, "f32");
-        CHECK((llama_model_size(&b) != 0) == (wrong[i].shape != 0));
+        CHECK((lm_model_size(&b) != 0) == (wrong[i].shape != 0));
     }
     memset(&change, 0, sizeof change);
-    change.value = "llama.layers", change.type = LLMQ_VALUE_U32, change.bits = LAYERS + 1;
+    change.value = "lm.layers", change.type = LLMQ_VALUE_U32, change.bits = LAYERS + 1;
     check_refused(LLMQ_E_NOT_FOUND);
     memset(&change, 0, sizeof change);
     for (i = 0; i < 3 + LAYERS * PARTS; i++) {
@@ -577,7 +577,7 @@ static void test_hostile(void)
         if (i != 1 && !bias) {
             change.missing = name;
             check_refused(LLMQ_E_NOT_FOUND);
-            CHECK(is(name, llama_model_fault(&model, fault)));
+            CHECK(is(name, lm_model_fault(&model, fault)));
             change.missing = NULL;
         }
         change.reshaped = name;
@@ -585,7 +585,7 @@ static void test_hostile(void)
             change.rows = rows == 1 ? 1 + (k < 2) : rows + (k == 0) - (k == 1);
             change.cols = cols + (k == 2) - (k == 3);
             check_refused(LLMQ_E_CORRUPT);
-            CHECK(is(name, llama_model_fault(&model, fault)));
+            CHECK(is(name, lm_model_fault(&model, fault)));
         }
         change.reshaped = NULL;
         if (rows == 1 && cols == DIM) { /* a basis that it would have to be brought back from */
@@ -597,10 +597,10 @@ static void test_hostile(void)
     }
     check_at("%s", "");
     make_bundle(&b, "g4"); /* norms of 5 TB: where size_t has 32 bits, no memory is large enough */
-    set_value(&b, "llama.dim", 6u << 21);
-    set_value(&b, "llama.layers", 65536);
-    CHECK((llama_model_size(&b) == 0) == (sizeof(size_t) < 8));
-    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte),
+    set_value(&b, "lm.dim", 6u << 21);
+    set_value(&b, "lm.layers", 65536);
+    CHECK((lm_model_size(&b) == 0) == (sizeof(size_t) < 8));
+    CHECK_EQ(lm_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte),
              sizeof(size_t) < 8 ? LLMQ_E_LIMIT : LLMQ_E_WORKSPACE);
 }
 
@@ -645,17 +645,17 @@ static void test_caches(void)
     }
     check_at("%s", "");
     model.cache.transform = llmq_transform_hadamard(7, 3); /* no power of two */
-    CHECK(llama_state_size(&model, 1) == 0);
+    CHECK(lm_state_size(&model, 1) == 0);
     model.cache.transform.count = 0;
-    CHECK(llama_state_size(&model, 1) != 0);
+    CHECK(lm_state_size(&model, 1) != 0);
     model.cache.window = (1u << 24) + 1;
-    CHECK(llama_state_size(&model, 1) == 0);
+    CHECK(lm_state_size(&model, 1) == 0);
     model.cache.window = 0;
-    CHECK(llama_state_size(&model, 0) == 0);
+    CHECK(lm_state_size(&model, 0) == 0);
     CHECK_EQ(llmq_format_find(&model.cache.value, "t3", 0), LLMQ_OK);
-    CHECK(llama_state_size(&model, 1) == 0);
+    CHECK(lm_state_size(&model, 1) == 0);
     memset(&model.cache.value, 0, sizeof model.cache.value); /* as after a format that is not built in */
-    CHECK(llama_state_size(&model, 1) == 0);
+    CHECK(lm_state_size(&model, 1) == 0);
 }
 
 /* Tensors in bases of their own, which need memory to be turned in. */
@@ -687,11 +687,11 @@ static void test_activations(void)
 {
     static const struct { const char *name; uint32_t type, bits; llmq_activation_options same; } cases[] = {
         { NULL, 0, 0, { 8, 0, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
-        { "llama.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } },
-        { "llama.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
+        { "lm.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
+        { "lm.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
+        { "lm.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
+        { "lm.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } },
+        { "lm.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
     };
     static float usual[TOKENS][VOCAB];
     llmq_bundle b;
@@ -729,20 +729,20 @@ typedef struct seen {
     float x[DIM];
 } seen;
 
-static llmq_status watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+static llmq_status watch(void *context, int place, uint32_t layer, const lm_state *s, uint32_t count,
                          uint32_t position)
 {
-    static const int order[6] = { LLAMA_AT_ATTENTION, LLAMA_AT_OUTPUT, LLAMA_AT_SUM1, LLAMA_AT_FEED, LLAMA_AT_DOWN,
-                                  LLAMA_AT_SUM2 };
+    static const int order[6] = { LM_AT_ATTENTION, LM_AT_OUTPUT, LM_AT_SUM1, LM_AT_FEED, LM_AT_DOWN,
+                                  LM_AT_SUM2 };
     seen *w = (seen *)context;
     uint32_t i;
     int same = 1;
     CHECK_EQ(place, order[w->calls % 6]);
     CHECK_EQ((long)layer, (long)(w->calls / 6));
     CHECK(count == 2 && position == 3);
-    if (place == LLAMA_AT_FEED || place == LLAMA_AT_ATTENTION)
+    if (place == LM_AT_FEED || place == LM_AT_ATTENTION)
         for (i = 0; i < DIM; i++) same = same && (w->calls == 0 || bits_of(w->x[i]) == bits_of(s->x[DIM + i]));
-    if (place == LLAMA_AT_SUM1 || place == LLAMA_AT_SUM2)
+    if (place == LM_AT_SUM1 || place == LM_AT_SUM2)
         for (i = 0; i < DIM; i++) w->x[i] = s->x[DIM + i] + s->normed[DIM + i];
     CHECK(same);
     return w->calls++ == w->stop ? LLMQ_E_STOPPED : LLMQ_OK;
@@ -758,10 +758,10 @@ static void test_watcher(void)
     for (stop = 0; stop <= 6 * LAYERS; stop++) {
         w.calls = 0, w.stop = stop;
         state.watch = NULL;
-        CHECK_EQ(llama_forward(&model, &state, tokens, 2, 0, NULL), LLMQ_OK);
-        CHECK_EQ(llama_forward(&model, &state, tokens, 1, 2, NULL), LLMQ_OK);
+        CHECK_EQ(lm_forward(&model, &state, tokens, 2, 0, NULL), LLMQ_OK);
+        CHECK_EQ(lm_forward(&model, &state, tokens, 1, 2, NULL), LLMQ_OK);
         state.watch = watch, state.watch_context = &w;
-        CHECK_EQ(llama_forward(&model, &state, tokens, 2, 3, logits[0]), stop < 6 * LAYERS ? LLMQ_E_STOPPED : LLMQ_OK);
+        CHECK_EQ(lm_forward(&model, &state, tokens, 2, 3, logits[0]), stop < 6 * LAYERS ? LLMQ_E_STOPPED : LLMQ_OK);
         CHECK_EQ((long)w.calls, (long)(stop < 6 * LAYERS ? stop + 1 : stop));
     }
 }
@@ -818,10 +818,10 @@ static void test_said(void)
         memset(&change, 0, sizeof change);
     }
     check_at("%s", "");
-    CHECK(bits_of(llama__log(10000.0f)) == bits_of(9.21034037f) && llama__log(1.0f) == 0.0f);
+    CHECK(bits_of(lm__log(10000.0f)) == bits_of(9.21034037f) && lm__log(1.0f) == 0.0f);
     for (i = 0; i < 1000; i++) {
         float x = float_of(0x00800000u + i * 2130000u);
-        CHECK(check_abs((double)llama__log(x) - log((double)x)) < 2e-7 * (1 + check_abs(log((double)x))));
+        CHECK(check_abs((double)lm__log(x) - log((double)x)) < 2e-7 * (1 + check_abs(log((double)x))));
     }
 }
 
@@ -833,10 +833,10 @@ static void test_unknown(void)
                                            "layers.+1.wq", "layers. 1.wq", "layers..wq", "layers.0.wq1", "layers.0.bo",
                                            "layers.0", "layers.0.", "norm1", "Embed", "extra" };
     static const struct { const char *name; uint32_t type; llmq_status status; } values[] = {
-        { "llama.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "llama.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
-        { "llama.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
-        { "llama.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "llama.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
-        { "llama.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "lm.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "lm.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "lm.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "lm.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "lm.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "lm.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
         { "general.name", LLMQ_VALUE_U32, LLMQ_OK }, { "llamas", LLMQ_VALUE_U32, LLMQ_OK }
     };
     char fault[256];
@@ -846,23 +846,23 @@ static void test_unknown(void)
         check_at("tensor %s", tensors[i]);
         change.more = tensors[i];
         check_refused(LLMQ_E_UNSUPPORTED);
-        CHECK(is(tensors[i], llama_model_fault(&model, fault)));
-        CHECK(llama_layer_part(tensors[i], LAYERS, &layer) == NULL || (layer == 0 && strchr(tensors[i], '0') != NULL));
+        CHECK(is(tensors[i], lm_model_fault(&model, fault)));
+        CHECK(lm_layer_part(tensors[i], LAYERS, &layer) == NULL || (layer == 0 && strchr(tensors[i], '0') != NULL));
     }
     change.more = NULL;
     for (i = 0; i < sizeof values / sizeof *values; i++) {
         check_at("value %s", values[i].name);
         change.value = values[i].name, change.type = values[i].type, change.bits = 8;
         check_refused(values[i].status);
-        CHECK(is(values[i].status == LLMQ_OK ? "" : values[i].name, llama_model_fault(&model, fault)));
+        CHECK(is(values[i].status == LLMQ_OK ? "" : values[i].name, lm_model_fault(&model, fault)));
     }
     memset(&change, 0, sizeof change);
     check_at("%s", "");
     make_bundle(&b, "f32");
-    CHECK(is("wq", llama_layer_part("layers.0.wq", 1, &layer)) && layer == 0);
-    CHECK(is("w", llama_layer_part("layers.65535.w", 65536, &layer)) && layer == 65535);
-    CHECK(llama_layer_part("layers.65536.w", 65536, &layer) == NULL && layer == 65535);
-    CHECK(is("", llama_layer_part("layers.999999999.", 0xffffffffu, &layer)) && layer == 999999999);
+    CHECK(is("wq", lm_layer_part("layers.0.wq", 1, &layer)) && layer == 0);
+    CHECK(is("w", lm_layer_part("layers.65535.w", 65536, &layer)) && layer == 65535);
+    CHECK(lm_layer_part("layers.65536.w", 65536, &layer) == NULL && layer == 65535);
+    CHECK(is("", lm_layer_part("layers.999999999.", 0xffffffffu, &layer)) && layer == 999999999);
 }
 
 int main(void)
@@ -887,5 +887,5 @@ int main(void)
     test_said();
     test_unknown();
     check_fault("T9");
-    return check_done("test_llama");
+    return check_done("test_lm");
 }
