@@ -66,6 +66,7 @@ typedef struct import_model {
     uint32_t numbers;                                 /* the values but lm.layer_kinds */
     uint32_t arch;                                    /* place in the table of architectures */
     uint32_t seen;                                    /* bit i: field i was stated */
+    uint32_t scaling;                                 /* of RoPE */
     double field[IMPORT_FIELDS];
     unsigned char layer_kinds[IMPORT_MAX_LAYERS];
     unsigned char rope_factors[2 * IMPORT_MAX_HEAD];  /* floats, little-endian */
@@ -130,3 +131,222 @@ LLMQ_NODISCARD llmq_status import_row(const import_entry *e, uint32_t row, float
 }
 #endif
 #endif /* IMPORT_H */
+
+#ifdef IMPORT_IMPLEMENTATION
+#include <math.h>
+#include <string.h>
+
+/* As in llmq.h: a * b + c is two roundings. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#define IMPORT__NO_CONTRACT
+#elif defined(__clang__)
+#define IMPORT__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
+#else
+#define IMPORT__NO_CONTRACT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- tables: architectures ---- */
+
+/* Bits of architectures, in the order of import__archs. */
+enum {
+    IMPORT__LLAMA = 1, IMPORT__MISTRAL = 2, IMPORT__SMOLLM3 = 4, IMPORT__QWEN2 = 8, IMPORT__QWEN3 = 16,
+    IMPORT__GEMMA2 = 32, IMPORT__GEMMA3 = 64, IMPORT__GRANITE = 128, IMPORT__BITNET = 256, IMPORT__MOBILELLM = 512,
+    IMPORT__GEMMA = IMPORT__GEMMA2 | IMPORT__GEMMA3, IMPORT__ANY = 1023
+};
+
+/* Kinds of tensors of a layer, and of the whole model: bits of need, may, present and whole. The seven
+   matrices come first: scaled has bits for them alone. */
+enum {
+    IMPORT__WQ, IMPORT__WK, IMPORT__WV, IMPORT__WO, IMPORT__W1, IMPORT__W2, IMPORT__W3, IMPORT__MATRICES,
+    IMPORT__NORM1 = IMPORT__MATRICES, IMPORT__NORM2, IMPORT__BQ, IMPORT__BK, IMPORT__BV, IMPORT__QNORM, IMPORT__KNORM,
+    IMPORT__ONORM, IMPORT__DNORM, IMPORT__POST1, IMPORT__POST2, IMPORT__KINDS
+};
+enum { IMPORT__EMBED, IMPORT__NORM, IMPORT__CLASSIFIER, IMPORT__FACTORS, IMPORT__WHOLE };
+#define IMPORT__BIT(kind) ((uint32_t)1 << (kind))
+#define IMPORT__ALL (IMPORT__BIT(IMPORT__NORM2 + 1) - 1) /* the matrices and two norms, which every layer has */
+#define IMPORT__BIASES (IMPORT__BIT(IMPORT__BQ) | IMPORT__BIT(IMPORT__BK) | IMPORT__BIT(IMPORT__BV))
+#define IMPORT__QK (IMPORT__BIT(IMPORT__QNORM) | IMPORT__BIT(IMPORT__KNORM))
+#define IMPORT__POST (IMPORT__BIT(IMPORT__POST1) | IMPORT__BIT(IMPORT__POST2))
+#define IMPORT__SUB (IMPORT__BIT(IMPORT__ONORM) | IMPORT__BIT(IMPORT__DNORM))
+
+/* Properties of the architecture in GGUF files. HALVES: pairs of RoPE are i and i + n / 2, as they
+   are in all safetensors. FREQS: rope_freqs.weight is read. OUTPUT: output.weight is read. SCALES: a
+   factor of each matrix is read, and all of them are applied. */
+enum { IMPORT__HALVES = 1, IMPORT__FREQS = 2, IMPORT__OUTPUT = 4, IMPORT__SCALES = 8 };
+
+typedef struct import__arch {
+    const char *gguf, *hf;  /* general.architecture and model_type; NULL: not read from there */
+    uint32_t extra;         /* tensors of each layer beyond IMPORT__ALL */
+    uint32_t flags;
+    double theta;           /* the other members are defaults of config.json: theta, */
+    uint32_t kv_heads;      /* 0: as many as heads; */
+    uint32_t head;          /* 0: hidden_size / num_attention_heads; */
+    int tied;               /* of tie_word_embeddings; -1: it must be there */
+} import__arch;
+
+static const import__arch import__archs[] = {
+    { "llama", "llama", 0, IMPORT__FREQS | IMPORT__OUTPUT | IMPORT__SCALES, 1e4, 0, 0, 0 },
+    { NULL, "mistral", 0, 0, 1e4, 8, 0, 0 },
+    { "smollm3", "smollm3", 0, IMPORT__OUTPUT, 2e6, 4, 0, 1 },
+    { "qwen2", "qwen2", 0, IMPORT__HALVES | IMPORT__OUTPUT, 1e4, 32, 0, 0 },
+    { "qwen3", "qwen3", IMPORT__QK, IMPORT__HALVES | IMPORT__OUTPUT | IMPORT__SCALES, 1e4, 32, 128, 0 },
+    { "gemma2", "gemma2", IMPORT__POST, IMPORT__HALVES, 1e4, 4, 256, 1 },
+    { "gemma3", "gemma3_text", IMPORT__POST | IMPORT__QK, IMPORT__HALVES | IMPORT__OUTPUT, 1e6, 4, 256, 1 },
+    { "granite", "granite", 0, IMPORT__FREQS | IMPORT__OUTPUT, 1e4, 0, 0, 0 },
+    { "bitnet", NULL, IMPORT__SUB, IMPORT__HALVES | IMPORT__SCALES, 1e4, 0, 0, 1 },
+    { NULL, "mobilellm", 0, 0, 1e4, 0, 0, -1 }
+};
+enum { IMPORT__ARCHS = sizeof import__archs / sizeof *import__archs };
+
+/* ---- tables: tensors ---- */
+
+/* What rows and columns are. */
+enum { IMPORT__ONE, IMPORT__DIM, IMPORT__HIDDEN, IMPORT__Q, IMPORT__KV, IMPORT__HEAD, IMPORT__VOCAB, IMPORT__PAIRS };
+
+typedef struct import__kind {
+    const char *name, *gguf, *hf;  /* of the entry, in GGUF, in safetensors; without "layers.N." and the like */
+    unsigned char rows, cols;
+} import__kind;
+
+/* In safetensors of Gemma, post_attention_layernorm is post1: import__hf_name. */
+static const import__kind import__kinds[IMPORT__KINDS] = {
+    { "wq", "attn_q.weight", "self_attn.q_proj.weight", IMPORT__Q, IMPORT__DIM },
+    { "wk", "attn_k.weight", "self_attn.k_proj.weight", IMPORT__KV, IMPORT__DIM },
+    { "wv", "attn_v.weight", "self_attn.v_proj.weight", IMPORT__KV, IMPORT__DIM },
+    { "wo", "attn_output.weight", "self_attn.o_proj.weight", IMPORT__DIM, IMPORT__Q },
+    { "w1", "ffn_gate.weight", "mlp.gate_proj.weight", IMPORT__HIDDEN, IMPORT__DIM },
+    { "w2", "ffn_down.weight", "mlp.down_proj.weight", IMPORT__DIM, IMPORT__HIDDEN },
+    { "w3", "ffn_up.weight", "mlp.up_proj.weight", IMPORT__HIDDEN, IMPORT__DIM },
+    { "norm1", "attn_norm.weight", "input_layernorm.weight", IMPORT__ONE, IMPORT__DIM },
+    { "norm2", "ffn_norm.weight", "post_attention_layernorm.weight", IMPORT__ONE, IMPORT__DIM },
+    { "bq", "attn_q.bias", "self_attn.q_proj.bias", IMPORT__ONE, IMPORT__Q },
+    { "bk", "attn_k.bias", "self_attn.k_proj.bias", IMPORT__ONE, IMPORT__KV },
+    { "bv", "attn_v.bias", "self_attn.v_proj.bias", IMPORT__ONE, IMPORT__KV },
+    { "qnorm", "attn_q_norm.weight", "self_attn.q_norm.weight", IMPORT__ONE, IMPORT__HEAD },
+    { "knorm", "attn_k_norm.weight", "self_attn.k_norm.weight", IMPORT__ONE, IMPORT__HEAD },
+    { "onorm", "attn_sub_norm.weight", "self_attn.attn_sub_norm.weight", IMPORT__ONE, IMPORT__Q },
+    { "dnorm", "ffn_sub_norm.weight", "mlp.ffn_sub_norm.weight", IMPORT__ONE, IMPORT__HIDDEN },
+    { "post1", "post_attention_norm.weight", "post_attention_layernorm.weight", IMPORT__ONE, IMPORT__DIM },
+    { "post2", "post_ffw_norm.weight", "post_feedforward_layernorm.weight", IMPORT__ONE, IMPORT__DIM }
+};
+
+static const import__kind import__wholes[IMPORT__WHOLE] = {
+    { "embed", "token_embd.weight", "model.embed_tokens.weight", IMPORT__VOCAB, IMPORT__DIM },
+    { "norm", "output_norm.weight", "model.norm.weight", IMPORT__ONE, IMPORT__DIM },
+    { "classifier", "output.weight", "lm_head.weight", IMPORT__VOCAB, IMPORT__DIM },
+    { "rope_factors", "rope_freqs.weight", "", IMPORT__ONE, IMPORT__PAIRS }
+};
+
+/* ---- tables: keys ---- */
+
+/* Numbers that a model has. */
+enum {
+    IMPORT__F_DIM, IMPORT__F_HIDDEN, IMPORT__F_LAYERS, IMPORT__F_HEADS, IMPORT__F_KV, IMPORT__F_HEAD, IMPORT__F_VALUE,
+    IMPORT__F_VOCAB, IMPORT__F_CONTEXT, IMPORT__F_EPSILON, IMPORT__F_THETA, IMPORT__F_LOCAL, IMPORT__F_FACTOR,
+    IMPORT__F_OLD_FACTOR, IMPORT__F_PART, IMPORT__F_WINDOW, IMPORT__F_PATTERN, IMPORT__F_ATTENTION_CAP,
+    IMPORT__F_LOGIT_CAP, IMPORT__F_LOGIT_DIVISOR, IMPORT__F_RESIDUAL, IMPORT__F_EMBED, IMPORT__F_ATTENTION,
+    IMPORT__F_ROPE, IMPORT__F_QUERY, IMPORT__F_TIED, IMPORT__F_USE_WINDOW, IMPORT__F_FIRST_WINDOW,
+    IMPORT__F_ROPE_STEP, IMPORT__F_LOW, IMPORT__F_HIGH, IMPORT__F_ORIGINAL,
+    IMPORT__F_NONE /* a key that must have the one value which is meant where it is missing */
+};
+
+/* WHOLE: an integer. LAYERS: in GGUF it may be a list of equal numbers, one a layer. ZERO: in GGUF 0
+   means that the key is missing. */
+enum { IMPORT__K_WHOLE = 1, IMPORT__K_LAYERS = 2, IMPORT__K_ZERO = 4 };
+
+typedef struct import__key {
+    const char *gguf, *hf;  /* after "ARCH."; of config.json. "": not there */
+    unsigned char field, flags;
+    unsigned short archs;
+    double least, most;
+} import__key;
+
+/* Ranges are those of lm.h, or narrower. */
+static const import__key import__keys[] = {
+    { "embedding_length", "hidden_size", IMPORT__F_DIM, IMPORT__K_WHOLE, IMPORT__ANY, 1, 1 << 24 },
+    { "feed_forward_length", "intermediate_size", IMPORT__F_HIDDEN, IMPORT__K_WHOLE | IMPORT__K_LAYERS, IMPORT__ANY, 1,
+      1 << 24 },
+    { "block_count", "num_hidden_layers", IMPORT__F_LAYERS, IMPORT__K_WHOLE, IMPORT__ANY, 1, IMPORT_MAX_LAYERS },
+    { "attention.head_count", "num_attention_heads", IMPORT__F_HEADS, IMPORT__K_WHOLE | IMPORT__K_LAYERS, IMPORT__ANY,
+      1, 1 << 16 },
+    { "attention.head_count_kv", "num_key_value_heads", IMPORT__F_KV, IMPORT__K_WHOLE | IMPORT__K_LAYERS, IMPORT__ANY,
+      1, 1 << 16 },
+    { "attention.key_length", "head_dim", IMPORT__F_HEAD, IMPORT__K_WHOLE, IMPORT__ANY, 2, IMPORT_MAX_HEAD },
+    { "attention.value_length", "", IMPORT__F_VALUE, IMPORT__K_WHOLE, IMPORT__ANY, 2, IMPORT_MAX_HEAD },
+    { "vocab_size", "vocab_size", IMPORT__F_VOCAB, IMPORT__K_WHOLE, IMPORT__ANY, 1, 1 << 24 },
+    { "context_length", "max_position_embeddings", IMPORT__F_CONTEXT, IMPORT__K_WHOLE, IMPORT__ANY, 1, 1 << 24 },
+    { "attention.layer_norm_rms_epsilon", "rms_norm_eps", IMPORT__F_EPSILON, 0, IMPORT__ANY, 1e-12, 1 },
+    { "rope.freq_base", "rope_theta", IMPORT__F_THETA, 0, IMPORT__ANY, 1, 1e30 },
+    { "rope.freq_base_swa", "rope_local_base_freq", IMPORT__F_LOCAL, 0, IMPORT__GEMMA, 1, 1e30 },
+    { "rope.scaling.factor", "", IMPORT__F_FACTOR, IMPORT__K_ZERO, IMPORT__ANY, 1, 1e5 },
+    { "rope.scale_linear", "", IMPORT__F_OLD_FACTOR, IMPORT__K_ZERO, IMPORT__ANY, 1, 1e5 },
+    { "rope.dimension_count", "", IMPORT__F_PART, IMPORT__K_WHOLE, IMPORT__ANY, 2, IMPORT_MAX_HEAD },
+    { "rope.scaling.finetuned", "", IMPORT__F_ROPE, IMPORT__K_WHOLE, IMPORT__GRANITE, 0, 1 },
+    { "attention.sliding_window", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE, IMPORT__GEMMA2, 1, 1 << 24 },
+    { "attention.sliding_window", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE | IMPORT__K_ZERO, IMPORT__GEMMA3,
+      1, 1 << 24 },
+    { "", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE,
+      IMPORT__MISTRAL | IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 1, 1 << 24 },
+    { "attention.sliding_window_pattern", "", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA, 0, IMPORT_MAX_LAYERS },
+    { "", "sliding_window_pattern", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA3, 1, IMPORT_MAX_LAYERS },
+    { "", "_sliding_window_pattern", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA3, 1, IMPORT_MAX_LAYERS },
+    { "attn_logit_softcapping", "attn_logit_softcapping", IMPORT__F_ATTENTION_CAP, 0, IMPORT__GEMMA2, 1e-3, 1e6 },
+    { "", "attn_logit_softcapping", IMPORT__F_ATTENTION_CAP, 0, IMPORT__GEMMA3, 1e-3, 1e6 },
+    { "final_logit_softcapping", "final_logit_softcapping", IMPORT__F_LOGIT_CAP, 0, IMPORT__GEMMA2, 1e-3, 1e6 },
+    { "final_logit_softcapping", "final_logit_softcapping", IMPORT__F_LOGIT_CAP, IMPORT__K_ZERO, IMPORT__GEMMA3, 1e-3,
+      1e6 },
+    { "logit_scale", "logits_scaling", IMPORT__F_LOGIT_DIVISOR, 0, IMPORT__GRANITE, 1e-5, 1e5 },
+    { "residual_scale", "residual_multiplier", IMPORT__F_RESIDUAL, IMPORT__K_ZERO, IMPORT__GRANITE, 1e-5, 1e5 },
+    { "embedding_scale", "embedding_multiplier", IMPORT__F_EMBED, IMPORT__K_ZERO, IMPORT__GRANITE, 1e-5, 1e5 },
+    { "attention.scale", "attention_multiplier", IMPORT__F_ATTENTION, IMPORT__K_ZERO, IMPORT__GRANITE, 1e-5, 1e5 },
+    { "", "query_pre_attn_scalar", IMPORT__F_QUERY, 0, IMPORT__GEMMA, 1e-3, 1e9 },
+    { "", "tie_word_embeddings", IMPORT__F_TIED, IMPORT__K_WHOLE, IMPORT__ANY - IMPORT__MOBILELLM, 0, 1 },
+    { "", "share_embedding", IMPORT__F_TIED, IMPORT__K_WHOLE, IMPORT__MOBILELLM, 0, 1 },
+    { "", "use_sliding_window", IMPORT__F_USE_WINDOW, IMPORT__K_WHOLE,
+      IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 },
+    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE, IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 << 24 },
+    /* SmolLM3's converter writes it although its loader does not read it */
+    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE, IMPORT__SMOLLM3, 0, 1 << 24 },
+    { "", "no_rope_layer_interval", IMPORT__F_ROPE_STEP, IMPORT__K_WHOLE, IMPORT__SMOLLM3, 1, 1 << 24 },
+    /* keys whose other values are not supported */
+    { "expert_count", "num_local_experts", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
+    { "expert_used_count", "num_experts_per_tok", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
+    { "nextn_predict_layers", "", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
+    { "attention.causal", "is_causal", IMPORT__F_NONE, 0, IMPORT__ANY, 1, 1 },
+    { "rope.scaling.attn_factor", "partial_rotary_factor", IMPORT__F_NONE, 0, IMPORT__ANY, 1, 1 },
+    { "", "attention_bias", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
+    { "", "mlp_bias", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
+    { "", "rope_interleaved", IMPORT__F_NONE, 0, IMPORT__LLAMA, 0, 0 },
+    { "", "use_bidirectional_attention", IMPORT__F_NONE, 0, IMPORT__GEMMA, 0, 0 },
+    { "", "layer_sharing", IMPORT__F_NONE, 0, IMPORT__MOBILELLM, 0, 0 }
+};
+enum { IMPORT__KEYS = sizeof import__keys / sizeof *import__keys };
+
+/* Keys of the architecture in GGUF that do not change logits. Without YaRN original_context_length
+   and (but in Granite) finetuned have no effect. pooling_type is about embeddings of texts, mm. about
+   images beside the text. */
+static const char *const import__harmless_gguf[] = {
+    "pooling_type", "rope.scaling.original_context_length", "rope.scaling.finetuned", "mm.tokens_per_image"
+};
+
+/* Beginnings of other keys in GGUF that do not change logits: names, licences, the vocabulary, how the
+   file was made, how it is split. */
+static const char *const import__harmless_groups[] = { "general.", "tokenizer.", "quantize.", "split.",
+                                                       "mradermacher." };
+
+/* Members of config.json that do not change logits: training, generation, and what programs note. */
+static const char *const import__harmless_hf[] = {
+    "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_name_or_path", "attention_dropout",
+    "attn_pdrop", "bos_token_id", "cache_implementation", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout",
+    "id2label", "initializer_range", "is_llama_config", "label2id", "pad_token_id", "pretraining_tp", "resid_pdrop",
+    "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed", "unsloth_version", "use_cache"
+};
+#define IMPORT__COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+
+enum { IMPORT__UNSCALED, IMPORT__LINEAR, IMPORT__LLAMA3, IMPORT__NO_SCALING }; /* the first: nothing is said */
