@@ -310,9 +310,9 @@ static const import__key import__keys[] = {
     { "", "share_embedding", IMPORT__F_TIED, IMPORT__K_WHOLE, IMPORT__MOBILELLM, 0, 1 },
     { "", "use_sliding_window", IMPORT__F_USE_WINDOW, IMPORT__K_WHOLE,
       IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 },
-    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE, IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 << 24 },
-    /* SmolLM3's converter writes it although its loader does not read it */
-    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE, IMPORT__SMOLLM3, 0, 1 << 24 },
+    /* in SmolLM3's it is there without an effect */
+    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE,
+      IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 << 24 },
     { "", "no_rope_layer_interval", IMPORT__F_ROPE_STEP, IMPORT__K_WHOLE, IMPORT__SMOLLM3, 1, 1 << 24 },
     /* keys whose other values are not supported */
     { "expert_count", "num_local_experts", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
@@ -350,3 +350,234 @@ static const char *const import__harmless_hf[] = {
 #define IMPORT__COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 
 enum { IMPORT__UNSCALED, IMPORT__LINEAR, IMPORT__LLAMA3, IMPORT__NO_SCALING }; /* the first: nothing is said */
+
+/* ---- refusing ---- */
+
+typedef struct import__text {
+    const char *s;
+    size_t n;
+} import__text;
+
+static import__text import__of(const char *s)
+{
+    import__text t;
+    t.s = s;
+    t.n = strlen(s);
+    return t;
+}
+
+static int import__is(import__text t, const char *s) { return t.n == strlen(s) && memcmp(t.s, s, t.n) == 0; }
+
+/* Takes a beginning off a text; 0 if it does not begin so. */
+static int import__after(import__text *t, const char *s)
+{
+    size_t n = strlen(s);
+    if (t->n < n || memcmp(t->s, s, n) != 0) return 0;
+    t->s += n;
+    t->n -= n;
+    return 1;
+}
+
+/* Appends a text to m->fault as far as there is room. Names come from the file and may go to a
+   terminal: other characters than those of ASCII become '?'. */
+static void import__say(import_model *m, const char *s, size_t n)
+{
+    size_t at = strlen(m->fault), i;
+    for (i = 0; i < n && at + 1 < sizeof m->fault; i++) m->fault[at++] = (char)(s[i] >= ' ' && s[i] <= '~' ? s[i] : '?');
+    m->fault[at] = 0;
+}
+
+/* m->fault becomes "name: why". A long name keeps room for the reason. */
+static llmq_status import__refuse(import_model *m, llmq_status status, import__text name, const char *why)
+{
+    m->fault[0] = 0;
+    import__say(m, name.s, name.n < 80 ? name.n : 80);
+    import__say(m, ": ", 2);
+    import__say(m, why, strlen(why));
+    return status;
+}
+
+/* ---- numbers ---- */
+
+static int import__stated(const import_model *m, uint32_t field) { return (int)(m->seen >> field & 1); }
+
+static void import__default(import_model *m, uint32_t field, double x)
+{
+    if (!import__stated(m, field)) m->field[field] = x;
+    m->seen |= IMPORT__BIT(field);
+}
+
+/* A field whose range the table of keys has checked, and which is an integer there. */
+static uint32_t import__u32(const import_model *m, uint32_t field) { return (uint32_t)m->field[field]; }
+
+static uint32_t import__arch_bit(const import_model *m) { return IMPORT__BIT(m->arch); }
+
+/* The file says that the number of a key is x. */
+static llmq_status import__state(import_model *m, const import__key *key, double x, import__text name)
+{
+    if (!(x >= key->least && x <= key->most)) /* a NaN is refused, too */
+        return import__refuse(m, key->field == IMPORT__F_NONE ? LLMQ_E_UNSUPPORTED : LLMQ_E_LIMIT, name,
+                              key->field == IMPORT__F_NONE ? "no other value than the usual one is supported"
+                                                           : "the number is out of range");
+    if (key->flags & IMPORT__K_WHOLE && x != floor(x)) return import__refuse(m, LLMQ_E_CORRUPT, name, "no integer");
+    if (key->field == IMPORT__F_NONE) return LLMQ_OK;
+    if (import__stated(m, key->field) && m->field[key->field] != x)
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "it contradicts another key");
+    import__default(m, key->field, x);
+    return LLMQ_OK;
+}
+
+/* The row of a key for the model's architecture, or NULL. */
+static const import__key *import__key_of(const import_model *m, import__text name)
+{
+    uint32_t i;
+    for (i = 0; i < IMPORT__KEYS; i++) {
+        const import__key *k = &import__keys[i];
+        const char *s = m->gguf_parts ? k->gguf : k->hf;
+        if (k->archs & import__arch_bit(m) && *s && import__is(name, s)) return k;
+    }
+    return NULL;
+}
+
+static int import__among(import__text name, const char *const *list, uint32_t count)
+{
+    uint32_t i;
+    for (i = 0; i < count; i++)
+        if (import__is(name, list[i])) return 1;
+    return 0;
+}
+
+static llmq_status import__unknown(import_model *m, import__text name)
+{
+    return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "not understood in a model of this architecture");
+}
+
+/* ---- keys of GGUF ---- */
+
+/* A key with a number, or with a list of equal numbers where layers may differ. */
+static llmq_status import__gguf_number(import_model *m, const import__key *key, const gguf_value *v, import__text name)
+{
+    double x = 0, each = 0;
+    uint64_t i;
+    if (v->array && (!(key->flags & IMPORT__K_LAYERS) || v->count == 0 || v->count > IMPORT_MAX_LAYERS))
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "a single number was expected");
+    if (gguf_number(v, 0, &x) != LLMQ_OK) return import__refuse(m, LLMQ_E_CORRUPT, name, "a number was expected");
+    for (i = 1; i < v->count; i++)
+        if (gguf_number(v, i, &each) != LLMQ_OK || each != x)
+            return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "layers of different sizes");
+    if (x == 0 && key->flags & IMPORT__K_ZERO) return LLMQ_OK;
+    return import__state(m, key, x, name);
+}
+
+/* A scaling of RoPE; "default" is the word of transformers. */
+static uint32_t import__scaling(import__text type)
+{
+    if (import__is(type, "linear")) return IMPORT__LINEAR;
+    if (import__is(type, "llama3")) return IMPORT__LLAMA3;
+    return import__is(type, "none") || import__is(type, "default") ? IMPORT__NO_SCALING : IMPORT__UNSCALED;
+}
+
+static llmq_status import__state_scaling(import_model *m, import__text type, import__text name)
+{
+    uint32_t scaling = import__scaling(type);
+    if (!scaling || (m->gguf_parts && scaling == IMPORT__LLAMA3))
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "this scaling of RoPE is not supported");
+    if (m->scaling && m->scaling != scaling) return import__refuse(m, LLMQ_E_CORRUPT, name, "it contradicts another key");
+    m->scaling = scaling;
+    return LLMQ_OK;
+}
+
+/* The text of a single string; of length 0 if it is something else. */
+static import__text import__gguf_text(const gguf_value *v)
+{
+    import__text t = { "", 0 };
+    size_t at = 0;
+    if (!v->array && gguf_string(v, &at, &t.s, &t.n) != LLMQ_OK) t = import__of("");
+    return t;
+}
+
+static llmq_status import__gguf_key(import_model *m, const gguf_value *v)
+{
+    import__text whole = { v->key, v->key_length }, name = whole;
+    const import__key *key;
+    uint32_t i;
+    if (import__is(name, "general.type") && !import__is(import__gguf_text(v), "model"))
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "the file is no model, but an adapter or the like");
+    for (i = 0; i < IMPORT__COUNT(import__harmless_groups); i++)
+        if (import__after(&name, import__harmless_groups[i])) return LLMQ_OK;
+    if (!import__after(&name, import__archs[m->arch].gguf) || !import__after(&name, ".")) return import__unknown(m, whole);
+    if (import__is(name, "rope.scaling.type")) return import__state_scaling(m, import__gguf_text(v), whole);
+    if (import__is(name, "tensor_data_layout") && import__is(import__gguf_text(v), "Meta AI original pth")) return LLMQ_OK;
+    key = import__key_of(m, name);
+    if (key && key->field == IMPORT__F_PATTERN && v->array) {
+        m->pattern = *v;
+        return LLMQ_OK;
+    }
+    if (key) return import__gguf_number(m, key, v, whole);
+    if (import__among(name, import__harmless_gguf, IMPORT__COUNT(import__harmless_gguf))) return LLMQ_OK;
+    return import__unknown(m, whole);
+}
+
+/* All parts of the model are there and in their order. */
+static llmq_status import__gguf_split(import_model *m)
+{
+    import__text name = import__of("split.count");
+    uint64_t tensors = 0;
+    uint32_t i, part = 0, parts = 0;
+    gguf_value v;
+    double x = 0;
+    for (i = 0; i < m->parts; i++) {
+        if (gguf_split(&m->gguf_parts[i], &part, &parts) != LLMQ_OK || part != i || parts != m->parts)
+            return import__refuse(m, LLMQ_E_CORRUPT, name, "parts of the model are missing, or in another order");
+        tensors += m->gguf_parts[i].tensors;
+    }
+    if (m->parts > 1 && (gguf_find_value(m->gguf_parts, "split.tensors.count", &v) != LLMQ_OK ||
+                         gguf_number(&v, 0, &x) != LLMQ_OK || x != (double)tensors))
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "the parts have another number of tensors");
+    return LLMQ_OK;
+}
+
+static llmq_status import__gguf_arch(import_model *m)
+{
+    import__text name = import__of("general.architecture"), arch;
+    gguf_value v;
+    if (gguf_find_value(m->gguf_parts, name.s, &v) != LLMQ_OK) return import__refuse(m, LLMQ_E_NOT_FOUND, name, "missing");
+    arch = import__gguf_text(&v);
+    for (m->arch = 0; m->arch < IMPORT__ARCHS; m->arch++)
+        if (import__archs[m->arch].gguf && import__is(arch, import__archs[m->arch].gguf)) {
+            m->family = import__archs[m->arch].gguf;
+            return LLMQ_OK;
+        }
+    (void)import__refuse(m, LLMQ_E_UNSUPPORTED, name, "models of this architecture are not supported: ");
+    import__say(m, arch.s, arch.n);
+    return LLMQ_E_UNSUPPORTED;
+}
+
+/* The keys of all parts, and llama.cpp's defaults for those that are missing. */
+static llmq_status import__gguf_keys(import_model *m)
+{
+    llmq_status status;
+    gguf_value v;
+    gguf_tensor t;
+    uint32_t i;
+    size_t at;
+    for (i = 0; i < m->parts; i++)
+        for (at = 0; gguf_next_value(&m->gguf_parts[i], &at, &v) == LLMQ_OK;)
+            if ((status = import__gguf_key(m, &v)) != LLMQ_OK) return status;
+    import__default(m, IMPORT__F_THETA, 1e4);
+    if (!import__stated(m, IMPORT__F_FACTOR) && import__stated(m, IMPORT__F_OLD_FACTOR))
+        import__default(m, IMPORT__F_FACTOR, m->field[IMPORT__F_OLD_FACTOR]);
+    if (!m->scaling) m->scaling = IMPORT__LINEAR;
+    import__default(m, IMPORT__F_FACTOR, 1);
+    if (import__arch_bit(m) & IMPORT__GEMMA2) {
+        import__default(m, IMPORT__F_WINDOW, 4096);
+        import__default(m, IMPORT__F_ATTENTION_CAP, 50);
+        import__default(m, IMPORT__F_LOGIT_CAP, 30);
+    }
+    if (import__arch_bit(m) & IMPORT__GRANITE && !import__stated(m, IMPORT__F_LOGIT_DIVISOR))
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("granite.logit_scale"), "missing");
+    for (i = 0; i < m->parts; i++)
+        if (gguf_find_tensor(&m->gguf_parts[i], import__wholes[IMPORT__EMBED].gguf, &t) == LLMQ_OK && t.rows <= 1 << 24)
+            import__default(m, IMPORT__F_VOCAB, (double)t.rows);
+    return LLMQ_OK;
+}
