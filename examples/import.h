@@ -553,6 +553,24 @@ static llmq_status import__gguf_arch(import_model *m)
     return LLMQ_E_UNSUPPORTED;
 }
 
+/* The size of the vocabulary is the number of rows of token_embd.weight. */
+static llmq_status import__gguf_vocab(import_model *m)
+{
+    import__text embed = import__of(import__wholes[IMPORT__EMBED].gguf), tokens = import__of("tokenizer.ggml.tokens");
+    gguf_tensor t;
+    gguf_value v;
+    uint32_t i;
+    for (i = 0; i < m->parts; i++) {
+        if (gguf_find_tensor(&m->gguf_parts[i], embed.s, &t) != LLMQ_OK) continue;
+        if (t.rows > 1 << 24) return import__refuse(m, LLMQ_E_LIMIT, embed, "too many rows");
+        import__default(m, IMPORT__F_VOCAB, (double)t.rows);
+        if (gguf_find_value(m->gguf_parts, tokens.s, &v) == LLMQ_OK && (!v.array || v.count != t.rows))
+            return import__refuse(m, LLMQ_E_CORRUPT, tokens, "another number than token_embd.weight has rows");
+        return LLMQ_OK;
+    }
+    return import__refuse(m, LLMQ_E_NOT_FOUND, embed, "missing");
+}
+
 /* The keys of all parts, and llama.cpp's defaults for those that are missing. */
 static llmq_status import__gguf_keys(import_model *m)
 {
@@ -576,8 +594,535 @@ static llmq_status import__gguf_keys(import_model *m)
     }
     if (import__arch_bit(m) & IMPORT__GRANITE && !import__stated(m, IMPORT__F_LOGIT_DIVISOR))
         return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("granite.logit_scale"), "missing");
-    for (i = 0; i < m->parts; i++)
-        if (gguf_find_tensor(&m->gguf_parts[i], import__wholes[IMPORT__EMBED].gguf, &t) == LLMQ_OK && t.rows <= 1 << 24)
-            import__default(m, IMPORT__F_VOCAB, (double)t.rows);
+    return import__gguf_vocab(m);
+}
+
+/* ---- the description ---- */
+
+/* The sizes. Fields have their defaults but for those that depend on others. */
+static llmq_status import__sizes(import_model *m)
+{
+    static const unsigned char needed[] = { IMPORT__F_DIM, IMPORT__F_HIDDEN, IMPORT__F_LAYERS, IMPORT__F_HEADS,
+                                            IMPORT__F_VOCAB, IMPORT__F_CONTEXT, IMPORT__F_EPSILON };
+    uint32_t i, k;
+    for (i = 0; i < IMPORT__COUNT(needed); i++)
+        for (k = 0; k < IMPORT__KEYS && !import__stated(m, needed[i]); k++)
+            if (import__keys[k].field == needed[i])
+                return import__refuse(m, LLMQ_E_NOT_FOUND,
+                                      import__of(m->gguf_parts ? import__keys[k].gguf : import__keys[k].hf), "missing");
+    m->dim = import__u32(m, IMPORT__F_DIM);
+    m->hidden = import__u32(m, IMPORT__F_HIDDEN);
+    m->layers = import__u32(m, IMPORT__F_LAYERS);
+    m->heads = import__u32(m, IMPORT__F_HEADS);
+    m->vocab = import__u32(m, IMPORT__F_VOCAB);
+    m->context = import__u32(m, IMPORT__F_CONTEXT);
+    import__default(m, IMPORT__F_KV, m->heads);
+    m->kv_heads = import__u32(m, IMPORT__F_KV);
+    if (m->heads % m->kv_heads)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("heads"), "no multiple of the heads of keys and values");
+    if (!import__stated(m, IMPORT__F_HEAD) && m->dim % m->heads)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("heads"), "they do not divide the dimension");
+    import__default(m, IMPORT__F_HEAD, m->dim / m->heads);
+    m->head = import__u32(m, IMPORT__F_HEAD);
+    if (m->head < 2 || m->head % 2 || m->head > IMPORT_MAX_HEAD || (uint64_t)m->head * m->heads > 1 << 24)
+        return import__refuse(m, LLMQ_E_LIMIT, import__of("size of a head"), "odd, or out of range");
+    if (import__stated(m, IMPORT__F_VALUE) && import__u32(m, IMPORT__F_VALUE) != m->head)
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("size of a head"), "values have another size than keys");
+    import__default(m, IMPORT__F_PART, m->head);
+    if (import__u32(m, IMPORT__F_PART) % 2 || import__u32(m, IMPORT__F_PART) > m->head)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope.dimension_count"), "odd, or more than a head has");
+    return LLMQ_OK;
+}
+
+enum { IMPORT__WINDOW = 1, IMPORT__NO_ROPE = 2 }; /* bits of lm.layer_kinds */
+
+/* Of n layers in a row the last has no window; all have it if n is 0. */
+static void import__windows(import_model *m, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < m->layers; i++)
+        if (n == 0 || i % n < n - 1) m->layer_kinds[i] |= IMPORT__WINDOW;
+}
+
+/* Layers of GGUF with a window, or without RoPE. */
+static llmq_status import__gguf_layers(import_model *m)
+{
+    uint32_t bit = import__arch_bit(m), i;
+    double x = 0;
+    if (bit & IMPORT__SMOLLM3) /* llama.cpp has no key for it */
+        for (i = 3; i < m->layers; i += 4) m->layer_kinds[i] |= IMPORT__NO_ROPE;
+    if (import__stated(m, IMPORT__F_ROPE) && m->field[IMPORT__F_ROPE] == 0)
+        for (i = 0; i < m->layers; i++) m->layer_kinds[i] |= IMPORT__NO_ROPE;
+    if (!(bit & IMPORT__GEMMA) || !import__stated(m, IMPORT__F_WINDOW)) return LLMQ_OK;
+    if (!m->pattern.at) {
+        import__default(m, IMPORT__F_PATTERN, bit & IMPORT__GEMMA2 ? 2 : 6);
+        import__windows(m, import__u32(m, IMPORT__F_PATTERN));
+        return LLMQ_OK;
+    }
+    for (i = 0; i < m->layers; i++)
+        if (m->pattern.count != m->layers || gguf_number(&m->pattern, i, &x) != LLMQ_OK || (x != 0 && x != 1))
+            return import__refuse(m, LLMQ_E_CORRUPT, import__of("attention.sliding_window_pattern"),
+                                  "not 0 or 1 for each layer");
+        else if (x != 0) m->layer_kinds[i] |= IMPORT__WINDOW;
+    return LLMQ_OK;
+}
+
+static int import__any_window(const import_model *m)
+{
+    uint32_t i;
+    for (i = 0; i < m->layers; i++)
+        if (m->layer_kinds[i] & IMPORT__WINDOW) return 1;
+    return 0;
+}
+
+static void import__store(unsigned char *b, uint32_t u)
+{
+    uint32_t i;
+    for (i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
+}
+
+static void import__store_float(unsigned char *b, float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    import__store(b, u);
+}
+
+static void import__add(import_model *m, const char *name, uint32_t x)
+{
+    import_number *n = &m->number[m->numbers++];
+    n->name = name;
+    n->type = LLMQ_VALUE_U32;
+    import__store(n->bits, x);
+}
+
+static void import__add_float(import_model *m, const char *name, float x)
+{
+    import__add(m, name, 0);
+    m->number[m->numbers - 1].type = LLMQ_VALUE_F32;
+    import__store_float(m->number[m->numbers - 1].bits, x);
+}
+
+/* A value of a field, unless it is the default of lm.h. */
+static void import__add_field(import_model *m, const char *name, uint32_t field, float usual)
+{
+    if (import__stated(m, field) && (float)m->field[field] != usual) import__add_float(m, name, (float)m->field[field]);
+}
+
+/* RoPE, and the windows that go with it. */
+static llmq_status import__add_rope(import_model *m)
+{
+    float scale = m->scaling == IMPORT__LINEAR ? 1.0f / (float)m->field[IMPORT__F_FACTOR] : 1.0f;
+    uint32_t part = import__u32(m, IMPORT__F_PART);
+    int window = import__any_window(m);
+    if (window && !import__stated(m, IMPORT__F_WINDOW))
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("sliding_window"), "missing, although layers have a window");
+    /* lm.h scales in layers without a window, as Gemma 3 does; the other models do it in all */
+    if (window && !(import__arch_bit(m) & IMPORT__GEMMA3) && (scale != 1.0f || m->scaling == IMPORT__LLAMA3))
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("scaling of RoPE"), "not supported beside windows");
+    if (!m->gguf_parts || import__archs[m->arch].flags & IMPORT__HALVES) import__add(m, "lm.rope_halves", 1);
+    import__add_field(m, "lm.rope_theta", IMPORT__F_THETA, 1e4f);
+    if (window) {
+        import__add(m, "lm.window", import__u32(m, IMPORT__F_WINDOW));
+        import__default(m, IMPORT__F_LOCAL, import__arch_bit(m) & IMPORT__GEMMA3 ? 1e4 : m->field[IMPORT__F_THETA]);
+        import__add_field(m, "lm.rope_theta_local", IMPORT__F_LOCAL, (float)m->field[IMPORT__F_THETA]);
+    }
+    if (scale != 1.0f) import__add_float(m, "lm.rope_scale", scale);
+    if (part != m->head) import__add(m, "lm.rope_part", part);
+    return LLMQ_OK;
+}
+
+/* Gemma's scale of scores: query_pre_attn_scalar ^ -1/2, which is dim / heads in the models of 27 B,
+   by whose number of layers llama.cpp knows them, and else the size of a head. */
+static void import__gemma_scale(import_model *m)
+{
+    uint32_t large = import__arch_bit(m) & IMPORT__GEMMA2 ? 46 : 62;
+    double query = m->layers == large ? m->dim / m->heads : m->head;
+    if (import__stated(m, IMPORT__F_QUERY)) query = m->field[IMPORT__F_QUERY];
+    if (query != m->head) import__default(m, IMPORT__F_ATTENTION, 1.0 / sqrt(query));
+}
+
+/* Everything that is not about tensors, from the fields to the values of the bundle. */
+static llmq_status import__describe(import_model *m)
+{
+    uint32_t i, kinds = 0;
+    llmq_status status;
+    if (import__arch_bit(m) & IMPORT__GEMMA) {
+        import__default(m, IMPORT__F_EMBED, (double)(float)sqrt((double)m->dim));
+        import__gemma_scale(m);
+    }
+    import__add(m, "lm.dim", m->dim);
+    import__add(m, "lm.hidden", m->hidden);
+    import__add(m, "lm.layers", m->layers);
+    import__add(m, "lm.heads", m->heads);
+    import__add(m, "lm.kv_heads", m->kv_heads);
+    import__add(m, "lm.vocab", m->vocab);
+    import__add(m, "lm.context", m->context);
+    if ((uint64_t)m->head * m->heads != m->dim) import__add(m, "lm.head", m->head);
+    import__add_field(m, "lm.norm_epsilon", IMPORT__F_EPSILON, 1e-5f);
+    if (import__arch_bit(m) & IMPORT__GEMMA) import__add(m, "lm.activation", 1); /* GELU */
+    if ((status = import__add_rope(m)) != LLMQ_OK) return status;
+    import__add_field(m, "lm.embed_scale", IMPORT__F_EMBED, 1.0f);
+    import__add_field(m, "lm.residual_scale", IMPORT__F_RESIDUAL, 1.0f);
+    import__add_field(m, "lm.attention_scale", IMPORT__F_ATTENTION, 0.0f);
+    if (import__stated(m, IMPORT__F_LOGIT_DIVISOR) && (float)m->field[IMPORT__F_LOGIT_DIVISOR] != 1.0f)
+        import__add_float(m, "lm.logit_scale", 1.0f / (float)m->field[IMPORT__F_LOGIT_DIVISOR]);
+    import__add_field(m, "lm.attention_softcap", IMPORT__F_ATTENTION_CAP, 0.0f);
+    import__add_field(m, "lm.logit_softcap", IMPORT__F_LOGIT_CAP, 0.0f);
+    for (i = 0; i < m->layers; i++) kinds |= m->layer_kinds[i];
+    m->values = m->numbers + (kinds != 0);
+    return LLMQ_OK;
+}
+
+/* ---- tensors, from both kinds of files ---- */
+
+/* Place of the next tensor. */
+typedef struct import__cursor {
+    uint32_t part;
+    size_t at;
+} import__cursor;
+
+/* A tensor of safetensors as one of GGUF. What its type is called there; 24 is I8, which is refused. */
+static void import__as_gguf(const safetensors_tensor *s, gguf_tensor *t)
+{
+    const char *type = safetensors_type_name(s->type);
+    memset(t, 0, sizeof *t);
+    t->name = s->name;
+    t->name_length = s->name_length;
+    t->type = strcmp(type, "F32") == 0 ? 0 : strcmp(type, "F16") == 0 ? 1 : strcmp(type, "BF16") == 0 ? 30 : 24;
+    t->dims = s->dims;
+    t->rows = s->rows;
+    t->cols = s->cols;
+    t->row_size = s->row_size;
+    t->size = s->size;
+    t->data = s->data;
+}
+
+static int import__next(const import_model *m, import__cursor *c, gguf_tensor *t)
+{
+    safetensors_tensor s;
+    for (; c->part < m->parts; c->part++, c->at = 0) {
+        if (m->gguf_parts) {
+            if (gguf_next_tensor(&m->gguf_parts[c->part], &c->at, t) == LLMQ_OK) return 1;
+        } else if (safetensors_next(&m->shards[c->part], &c->at, &s) == LLMQ_OK) {
+            import__as_gguf(&s, t);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int import__find(const import_model *m, const char *name, gguf_tensor *t)
+{
+    import__cursor c = { 0, 0 };
+    while (import__next(m, &c, t))
+        if (t->name_length == strlen(name) && memcmp(t->name, name, t->name_length) == 0) return 1;
+    return 0;
+}
+
+/* The name of a kind in the file, after that of the layer. */
+static const char *import__name_of(const import_model *m, uint32_t kind)
+{
+    if (m->gguf_parts) return import__kinds[kind].gguf;
+    if (import__arch_bit(m) & IMPORT__GEMMA && kind == IMPORT__NORM2) return "pre_feedforward_layernorm.weight";
+    return import__kinds[kind].hf;
+}
+
+/* The tensors that a layer must have, and those that it may have. */
+static uint32_t import__need(const import_model *m)
+{
+    uint32_t biases = !m->gguf_parts && import__arch_bit(m) & IMPORT__QWEN2 ? IMPORT__BIASES : 0;
+    return IMPORT__ALL | import__archs[m->arch].extra | biases;
+}
+
+static uint32_t import__may(const import_model *m)
+{
+    int biases = m->gguf_parts && !(import__arch_bit(m) & IMPORT__BITNET);
+    return import__need(m) | (biases ? IMPORT__BIASES : 0);
+}
+
+static uint32_t import__may_whole(const import_model *m)
+{
+    uint32_t flags = import__archs[m->arch].flags, may = IMPORT__BIT(IMPORT__EMBED) | IMPORT__BIT(IMPORT__NORM);
+    if (!m->gguf_parts || flags & IMPORT__OUTPUT) may |= IMPORT__BIT(IMPORT__CLASSIFIER);
+    if (m->gguf_parts && flags & IMPORT__FREQS) may |= IMPORT__BIT(IMPORT__FACTORS);
+    return may;
+}
+
+static uint32_t import__extent(const import_model *m, uint32_t what)
+{
+    switch (what) {
+    case IMPORT__DIM: return m->dim;
+    case IMPORT__HIDDEN: return m->hidden;
+    case IMPORT__Q: return m->heads * m->head;
+    case IMPORT__KV: return m->kv_heads * m->head;
+    case IMPORT__HEAD: return m->head;
+    case IMPORT__VOCAB: return m->vocab;
+    case IMPORT__PAIRS: return import__u32(m, IMPORT__F_PART) / 2;
+    default: return 1;
+    }
+}
+
+/* Shape and type of a tensor. A row of no elements tells whether its type is decoded. */
+static llmq_status import__check(import_model *m, const gguf_tensor *t, uint32_t rows, uint32_t cols, import__text name)
+{
+    gguf_tensor none = *t;
+    float nothing;
+    none.cols = 0;
+    none.rows = 1;
+    if (t->rows != rows || t->cols != cols) return import__refuse(m, LLMQ_E_CORRUPT, name, "another shape was expected");
+    if (gguf_row(&none, 0, &nothing) != LLMQ_OK)
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "its type cannot be decoded");
+    return LLMQ_OK;
+}
+
+/* Notes a tensor in a set of kinds. */
+static llmq_status import__note(import_model *m, uint32_t *set, uint32_t kind, import__text name)
+{
+    if (*set >> kind & 1) return import__refuse(m, LLMQ_E_CORRUPT, name, "it is there twice");
+    *set |= IMPORT__BIT(kind);
+    return LLMQ_OK;
+}
+
+/* Takes a decimal number below `most` off a text, without zeros in front; `most` if there is none. */
+static uint32_t import__take_number(import__text *t, uint32_t most)
+{
+    uint32_t n = 0;
+    size_t i = 0;
+    for (; i < t->n && t->s[i] >= '0' && t->s[i] <= '9' && n < most; i++) n = n * 10 + (uint32_t)(t->s[i] - '0');
+    if (i == 0 || (t->s[0] == '0' && i > 1) || n >= most) return most;
+    t->s += i;
+    t->n -= i;
+    return n;
+}
+
+/* A factor of matrix k: one finite float. */
+static llmq_status import__tensor_scale(import_model *m, const gguf_tensor *t, uint32_t layer, uint32_t kind,
+                                        import__text name)
+{
+    float x = 0;
+    uint32_t set = m->scaled[layer];
+    llmq_status status = import__check(m, t, 1, 1, name);
+    if (status != LLMQ_OK) return status;
+    if (gguf_row(t, 0, &x) != LLMQ_OK || !(fabs((double)x) <= 1e30))
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "the factor is out of range");
+    status = import__note(m, &set, kind, name);
+    m->scaled[layer] = (unsigned char)set;
+    return status;
+}
+
+/* A tensor of a layer. rest: its name after that of the layer. */
+static llmq_status import__tensor_layer(import_model *m, const gguf_tensor *t, uint32_t layer, import__text rest,
+                                        import__text name)
+{
+    uint32_t k;
+    llmq_status status;
+    /* old checkpoints have it; it follows from theta */
+    if (!m->gguf_parts && import__is(rest, "self_attn.rotary_emb.inv_freq")) return LLMQ_OK;
+    for (k = 0; k < IMPORT__KINDS; k++) {
+        import__text kind = import__of(import__name_of(m, k)), end = rest;
+        if (!(import__may(m) >> k & 1)) continue;
+        if (import__is(rest, kind.s)) {
+            status = import__check(m, t, import__extent(m, import__kinds[k].rows), import__extent(m, import__kinds[k].cols),
+                                   name);
+            return status == LLMQ_OK ? import__note(m, &m->present[layer], k, name) : status;
+        }
+        kind.n -= 6; /* ".weight" becomes ".scale" */
+        if (m->gguf_parts && k < IMPORT__MATRICES && import__archs[m->arch].flags & IMPORT__SCALES && rest.n > kind.n &&
+            memcmp(rest.s, kind.s, kind.n) == 0) {
+            end.s += kind.n;
+            end.n -= kind.n;
+            if (import__is(end, "scale")) return import__tensor_scale(m, t, layer, k, name);
+        }
+    }
+    return import__unknown(m, name);
+}
+
+static llmq_status import__tensor(import_model *m, const gguf_tensor *t)
+{
+    import__text name = { t->name, t->name_length }, rest = name;
+    uint32_t k, layer;
+    for (k = 0; k < IMPORT__WHOLE; k++)
+        if (import__may_whole(m) >> k & 1 &&
+            import__is(name, m->gguf_parts ? import__wholes[k].gguf : import__wholes[k].hf)) {
+            llmq_status status = import__check(m, t, import__extent(m, import__wholes[k].rows),
+                                               import__extent(m, import__wholes[k].cols), name);
+            return status == LLMQ_OK ? import__note(m, &m->whole, k, name) : status;
+        }
+    if (!import__after(&rest, m->gguf_parts ? "blk." : "model.layers.")) return import__unknown(m, name);
+    layer = import__take_number(&rest, m->layers);
+    if (layer == m->layers || !import__after(&rest, ".")) return import__unknown(m, name);
+    return import__tensor_layer(m, t, layer, rest, name);
+}
+
+/* "layers.3." or the like, and what follows. Room for the longest of them is 64 bytes. */
+static void import__join(char *out, const char *before, uint32_t layer, const char *after)
+{
+    char digit[10];
+    uint32_t n = 0;
+    size_t at = strlen(before);
+    memcpy(out, before, at);
+    do digit[n++] = (char)('0' + layer % 10);
+    while ((layer /= 10) != 0);
+    while (n > 0) out[at++] = digit[--n];
+    out[at++] = '.';
+    memcpy(out + at, after, strlen(after) + 1);
+}
+
+static llmq_status import__missing(import_model *m)
+{
+    uint32_t need = import__need(m), l, k;
+    char name[64];
+    for (k = 0; k <= IMPORT__NORM; k++)
+        if (!(m->whole >> k & 1))
+            return import__refuse(m, LLMQ_E_NOT_FOUND,
+                                  import__of(m->gguf_parts ? import__wholes[k].gguf : import__wholes[k].hf), "missing");
+    for (l = 0; l < m->layers; l++)
+        for (k = 0; k < IMPORT__KINDS; k++)
+            if ((need & ~m->present[l]) >> k & 1) {
+                import__join(name, m->gguf_parts ? "blk." : "model.layers.", l, import__name_of(m, k));
+                return import__refuse(m, LLMQ_E_NOT_FOUND, import__of(name), "missing");
+            }
+    return LLMQ_OK;
+}
+
+static uint32_t import__bits(uint32_t set)
+{
+    uint32_t n = 0;
+    for (; set; set &= set - 1) n++;
+    return n;
+}
+
+/* All tensors of the file are understood, and all that the model needs are there. */
+static llmq_status import__tensors(import_model *m)
+{
+    import__cursor c = { 0, 0 };
+    gguf_tensor t;
+    llmq_status status;
+    while (import__next(m, &c, &t))
+        if ((status = import__tensor(m, &t)) != LLMQ_OK) return status;
+    return import__missing(m);
+}
+
+static void import__count(import_model *m)
+{
+    uint32_t l;
+    m->tensors = import__bits(m->whole);
+    for (l = 0; l < m->layers; l++) m->tensors += import__bits(m->present[l]);
+    m->fault[0] = 0;
+}
+
+llmq_status import_open_gguf(import_model *m, const gguf *parts, uint32_t count)
+{
+    llmq_status status;
+    if (!m) return LLMQ_E_ARG;
+    memset(m, 0, sizeof *m);
+    if (!parts || count == 0) return LLMQ_E_ARG;
+    m->gguf_parts = parts;
+    m->parts = count;
+    if ((status = import__gguf_split(m)) != LLMQ_OK || (status = import__gguf_arch(m)) != LLMQ_OK ||
+        (status = import__gguf_keys(m)) != LLMQ_OK || (status = import__sizes(m)) != LLMQ_OK ||
+        (status = import__gguf_layers(m)) != LLMQ_OK || (status = import__describe(m)) != LLMQ_OK ||
+        (status = import__tensors(m)) != LLMQ_OK)
+        return status;
+    import__count(m);
+    return LLMQ_OK;
+}
+
+/* ---- the entries ---- */
+
+llmq_status import_value(const import_model *m, uint32_t i, llmq_entry *e)
+{
+    if (i >= m->values) return LLMQ_E_NOT_FOUND;
+    memset(e, 0, sizeof *e);
+    e->kind = LLMQ_KIND_VALUE;
+    e->name = i < m->numbers ? m->number[i].name : "lm.layer_kinds";
+    e->type = i < m->numbers ? m->number[i].type : LLMQ_VALUE_BYTES;
+    e->data = i < m->numbers ? m->number[i].bits : m->layer_kinds;
+    e->size = i < m->numbers ? 4 : m->layers;
+    return LLMQ_OK;
+}
+
+/* Bit i, from 0 on, of those that are set. */
+static uint32_t import__set_bit(uint32_t set, uint32_t i)
+{
+    uint32_t k = 0;
+    for (; i > 0; i--) set &= set - 1;
+    while (!(set >> k & 1)) k++;
+    return k;
+}
+
+/* Weights of norms are w, and the factor is 1 + w. */
+static int import__is_norm(uint32_t kind) { return kind >= IMPORT__NORM1 && !(IMPORT__BIASES >> kind & 1); }
+
+/* Formats, sizes and the place of the bytes, after the source and what is done to it are known. */
+static void import__place(import_entry *e)
+{
+    int same = e->add == 0.0f && e->factor == 1.0f;
+    uint32_t type = same ? e->source.type : 0;
+    e->format = type == 1 ? "f16" : type == 30 ? "bf16" : "f32";
+    e->rows = (uint32_t)e->source.rows;
+    e->cols = (uint32_t)e->source.cols;
+    e->data = same && (e->source.type == 0 || type == 1 || type == 30) ? e->source.data : NULL;
+    e->size = e->data ? e->source.size : e->source.size / e->source.row_size * e->cols * 4;
+}
+
+/* A tensor of the whole model. */
+static llmq_status import__entry_whole(const import_model *m, uint32_t kind, import_entry *e)
+{
+    memcpy(e->name, import__wholes[kind].name, strlen(import__wholes[kind].name) + 1);
+    if (kind == IMPORT__FACTORS && !m->gguf_parts) {
+        memset(&e->source, 0, sizeof e->source);
+        e->source.rows = 1;
+        e->source.cols = import__extent(m, IMPORT__PAIRS);
+        e->source.row_size = e->source.size = (size_t)e->source.cols * 4;
+        e->source.data = m->rope_factors;
+    } else if (!import__find(m, m->gguf_parts ? import__wholes[kind].gguf : import__wholes[kind].hf, &e->source))
+        return LLMQ_E_NOT_FOUND;
+    return LLMQ_OK;
+}
+
+static llmq_status import__entry_layer(const import_model *m, uint32_t layer, uint32_t kind, import_entry *e)
+{
+    const char *before = m->gguf_parts ? "blk." : "model.layers.";
+    char name[64];
+    gguf_tensor t;
+    import__join(e->name, "layers.", layer, import__kinds[kind].name);
+    import__join(name, before, layer, import__name_of(m, kind));
+    if (!import__find(m, name, &e->source)) return LLMQ_E_NOT_FOUND;
+    if (kind >= IMPORT__MATRICES || !(m->scaled[layer] >> kind & 1)) return LLMQ_OK;
+    memcpy(name + strlen(name) - 6, "scale", 6);
+    return import__find(m, name, &t) ? gguf_row(&t, 0, &e->factor) : LLMQ_E_NOT_FOUND;
+}
+
+llmq_status import_tensor(const import_model *m, uint32_t i, import_entry *e)
+{
+    uint32_t n = import__bits(m->whole), layer = 0, kind;
+    llmq_status status;
+    int plus_one = !m->gguf_parts && import__arch_bit(m) & IMPORT__GEMMA;
+    if (i >= m->tensors) return LLMQ_E_NOT_FOUND;
+    memset(e, 0, sizeof *e);
+    e->factor = 1.0f;
+    if (i < n) {
+        kind = import__set_bit(m->whole, i);
+        if (plus_one && kind == IMPORT__NORM) e->add = 1.0f;
+        status = import__entry_whole(m, kind, e);
+    } else {
+        for (i -= n; i >= (n = import__bits(m->present[layer])); layer++) i -= n;
+        kind = import__set_bit(m->present[layer], i);
+        if (plus_one && import__is_norm(kind)) e->add = 1.0f;
+        status = import__entry_layer(m, layer, kind, e);
+    }
+    if (status == LLMQ_OK) import__place(e);
+    return status;
+}
+
+llmq_status import_row(const import_entry *e, uint32_t row, float *out)
+{
+    IMPORT__NO_CONTRACT
+    llmq_status status = e ? gguf_row(&e->source, row, out) : LLMQ_E_ARG;
+    uint32_t i;
+    if (status != LLMQ_OK || (e->add == 0.0f && e->factor == 1.0f)) return status; /* -0 + 0 would be another 0 */
+    for (i = 0; i < e->cols; i++) out[i] = (out[i] + e->add) * e->factor;
     return LLMQ_OK;
 }
