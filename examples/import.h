@@ -86,7 +86,7 @@ typedef struct import_entry {
     const char *format;  /* "f32", "f16" or "bf16": the format that holds its elements without loss */
     const void *data;    /* its rows in that format as the file has them, at any alignment; NULL if they
                             must be decoded by import_row */
-    size_t size;         /* bytes of data, or of all rows in that format */
+    size_t size;         /* bytes of data; 0 if it is NULL */
     float factor, add;   /* an element is (w + add) * factor, w as in the file */
     gguf_tensor source;  /* from safetensors too: its type is that of GGUF */
 } import_entry;
@@ -576,7 +576,6 @@ static llmq_status import__gguf_keys(import_model *m)
 {
     llmq_status status;
     gguf_value v;
-    gguf_tensor t;
     uint32_t i;
     size_t at;
     for (i = 0; i < m->parts; i++)
@@ -1029,6 +1028,307 @@ llmq_status import_open_gguf(import_model *m, const gguf *parts, uint32_t count)
     return LLMQ_OK;
 }
 
+/* ---- config.json ---- */
+
+/* The text of a key or string as it is written. One with an escape matches nothing that is known. */
+static import__text import__json_text(const json_value *v)
+{
+    import__text t = { "", 0 };
+    if (v->type != JSON_STRING) return t;
+    t.s = v->at + 1;
+    t.n = v->size - 2;
+    return t;
+}
+
+/* A number or a bool; null is as if the member were missing. */
+static llmq_status import__json_number(import_model *m, const import__key *key, const json_value *v, import__text name)
+{
+    double x = v->type == JSON_TRUE;
+    if (v->type == JSON_NULL) return LLMQ_OK;
+    if (v->type != JSON_TRUE && v->type != JSON_FALSE && json_number(v, &x) != LLMQ_OK)
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "a number was expected");
+    return import__state(m, key, x, name);
+}
+
+/* The key of config.json whose field and name are the same as one within rope_scaling. */
+static const import__key import__rope_keys[] = {
+    { "", "factor", IMPORT__F_FACTOR, 0, IMPORT__ANY, 1, 1e5 },
+    { "", "low_freq_factor", IMPORT__F_LOW, 0, IMPORT__ANY, 1e-3, 1e6 },
+    { "", "high_freq_factor", IMPORT__F_HIGH, 0, IMPORT__ANY, 1e-3, 1e6 },
+    { "", "original_max_position_embeddings", IMPORT__F_ORIGINAL, IMPORT__K_WHOLE, IMPORT__ANY, 1, 1 << 24 },
+    { "", "rope_theta", IMPORT__F_THETA, 0, IMPORT__ANY, 1, 1e30 },
+    { "", "partial_rotary_factor", IMPORT__F_NONE, 0, IMPORT__ANY, 1, 1 }
+};
+
+static const import__key import__local_theta = { "", "rope_theta", IMPORT__F_LOCAL, 0, IMPORT__ANY, 1, 1e30 };
+
+/* rope_scaling, or rope_parameters of transformers 5, which has the theta too. local: that of layers
+   with a window, which is not scaled. */
+static llmq_status import__rope_object(import_model *m, const json_value *object, int local)
+{
+    json_value key, v;
+    llmq_status status;
+    size_t at = 0;
+    uint32_t i;
+    if (object->type == JSON_NULL) return LLMQ_OK;
+    if (object->type != JSON_OBJECT)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope_scaling"), "an object was expected");
+    while (json_next(object, &at, &key, &v) == LLMQ_OK) {
+        import__text name = import__json_text(&key);
+        const import__key *known = local && import__is(name, "rope_theta") ? &import__local_theta : NULL;
+        if (import__is(name, "type") || import__is(name, "rope_type")) {
+            if (local && !json_is(&v, "default")) return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "scaling beside a window");
+            if (!local && (status = import__state_scaling(m, import__json_text(&v), name)) != LLMQ_OK) return status;
+            continue;
+        }
+        for (i = 0; !local && i < IMPORT__COUNT(import__rope_keys) && !known; i++)
+            if (import__is(name, import__rope_keys[i].hf)) known = &import__rope_keys[i];
+        if (!known) return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "not understood in a scaling of RoPE");
+        if ((status = import__json_number(m, known, &v, name)) != LLMQ_OK) return status;
+    }
+    return LLMQ_OK;
+}
+
+/* rope_parameters; in Gemma 3 one object for each kind of layers. */
+static llmq_status import__rope_parameters(import_model *m, const json_value *v)
+{
+    json_value full, window;
+    llmq_status status;
+    size_t at = 0;
+    uint32_t members = 0;
+    if (!(import__arch_bit(m) & IMPORT__GEMMA3) || json_find(v, "full_attention", &full) != LLMQ_OK)
+        return import__rope_object(m, v, 0);
+    while (json_next(v, &at, NULL, &window) == LLMQ_OK) members++;
+    if (members != 2 || json_find(v, "sliding_attention", &window) != LLMQ_OK)
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("rope_parameters"), "other kinds of layers");
+    status = import__rope_object(m, &full, 0);
+    return status == LLMQ_OK ? import__rope_object(m, &window, 1) : status;
+}
+
+/* The activation function is the one of the architecture. */
+static llmq_status import__activation(import_model *m, const json_value *v, import__text name)
+{
+    int gelu = (import__arch_bit(m) & IMPORT__GEMMA) != 0;
+    if (v->type == JSON_NULL || json_is(v, gelu ? "gelu_pytorch_tanh" : "silu")) return LLMQ_OK;
+    return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "not the activation function of this architecture");
+}
+
+/* The classes have a classifier over the vocabulary. */
+static llmq_status import__classes(import_model *m, const json_value *v, import__text name)
+{
+    static const char end[] = "ForCausalLM";
+    json_value each;
+    size_t at = 0, n = sizeof end - 1;
+    while (json_next(v, &at, NULL, &each) == LLMQ_OK) {
+        import__text t = import__json_text(&each);
+        if (t.n < n || memcmp(t.s + t.n - n, end, n) != 0)
+            return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "no model that continues texts");
+    }
+    return LLMQ_OK;
+}
+
+static llmq_status import__config_member(import_model *m, const json_value *member, const json_value *v)
+{
+    import__text name = import__json_text(member);
+    const import__key *key = import__key_of(m, name);
+    uint32_t bit = import__arch_bit(m);
+    if (key) return import__json_number(m, key, v, name);
+    if (import__is(name, "model_type")) return LLMQ_OK;
+    if (import__is(name, "architectures")) return import__classes(m, v, name);
+    if (import__is(name, "rope_scaling")) return import__rope_object(m, v, 0);
+    if (import__is(name, "rope_parameters")) return import__rope_parameters(m, v);
+    if (import__is(name, "hidden_act") || import__is(name, "hidden_activation")) return import__activation(m, v, name);
+    if (import__is(name, "layer_types") &&
+        bit & (IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3 | IMPORT__GEMMA)) {
+        m->layer_types = *v;
+        return LLMQ_OK;
+    }
+    if (import__is(name, "no_rope_layers") && bit & IMPORT__SMOLLM3) {
+        m->no_rope = *v;
+        return LLMQ_OK;
+    }
+    /* MobileLLM brings its own classes, in which share_embedding decides */
+    if (bit & IMPORT__MOBILELLM && (import__is(name, "auto_map") || import__is(name, "tie_word_embeddings"))) return LLMQ_OK;
+    if (import__among(name, import__harmless_hf, IMPORT__COUNT(import__harmless_hf))) return LLMQ_OK;
+    return import__unknown(m, name);
+}
+
+static llmq_status import__config_arch(import_model *m, const json_value *config)
+{
+    import__text name = import__of("model_type"), arch = import__of("");
+    json_value v;
+    if (json_distinct(config) != LLMQ_OK)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("config.json"), "no object, or a member is there twice");
+    if (json_find(config, name.s, &v) != LLMQ_OK) return import__refuse(m, LLMQ_E_NOT_FOUND, name, "missing");
+    arch = import__json_text(&v);
+    for (m->arch = 0; m->arch < IMPORT__ARCHS; m->arch++)
+        if (import__archs[m->arch].hf && import__is(arch, import__archs[m->arch].hf)) {
+            m->family = import__archs[m->arch].hf;
+            return LLMQ_OK;
+        }
+    (void)import__refuse(m, LLMQ_E_UNSUPPORTED, name, "models of this architecture are not supported: ");
+    import__say(m, arch.s, arch.n);
+    return LLMQ_E_UNSUPPORTED;
+}
+
+/* The members of config.json, and the defaults of transformers for those that are missing. */
+static llmq_status import__config(import_model *m, const json_value *config)
+{
+    const import__arch *arch = &import__archs[m->arch];
+    uint32_t bit = import__arch_bit(m);
+    json_value key, v;
+    size_t at = 0;
+    llmq_status status;
+    int caps_given = json_find(config, "attn_logit_softcapping", &v) == LLMQ_OK;
+    int cap_given = json_find(config, "final_logit_softcapping", &v) == LLMQ_OK;
+    int window_given = json_find(config, "sliding_window", &v) == LLMQ_OK;
+    while (json_next(config, &at, &key, &v) == LLMQ_OK)
+        if ((status = import__config_member(m, &key, &v)) != LLMQ_OK) return status;
+    import__default(m, IMPORT__F_THETA, arch->theta);
+    if (arch->kv_heads) import__default(m, IMPORT__F_KV, arch->kv_heads);
+    if (arch->head) import__default(m, IMPORT__F_HEAD, arch->head);
+    if (arch->tied >= 0) import__default(m, IMPORT__F_TIED, arch->tied);
+    if (!import__stated(m, IMPORT__F_TIED))
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("share_embedding"), "missing");
+    import__default(m, IMPORT__F_EPSILON, 1e-6);
+    /* null is no default: it says that there is none */
+    if (!window_given && bit & (IMPORT__MISTRAL | IMPORT__GEMMA)) import__default(m, IMPORT__F_WINDOW, 4096);
+    if (bit & IMPORT__GEMMA) import__default(m, IMPORT__F_QUERY, 256);
+    if (bit & IMPORT__GEMMA2 && !caps_given) import__default(m, IMPORT__F_ATTENTION_CAP, 50);
+    if (bit & IMPORT__GEMMA2 && !cap_given) import__default(m, IMPORT__F_LOGIT_CAP, 30);
+    if (bit & IMPORT__GRANITE) import__default(m, IMPORT__F_ATTENTION, 1);
+    if (m->scaling == IMPORT__LINEAR && !import__stated(m, IMPORT__F_FACTOR))
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("rope_scaling"), "no factor");
+    return LLMQ_OK;
+}
+
+/* ---- layers and RoPE of config.json ---- */
+
+/* layer_types: a string for each layer. */
+static llmq_status import__layer_types(import_model *m)
+{
+    json_value v;
+    size_t at = 0;
+    uint32_t n = 0;
+    while (json_next(&m->layer_types, &at, NULL, &v) == LLMQ_OK) {
+        if (n == m->layers) break;
+        if (json_is(&v, "sliding_attention")) m->layer_kinds[n] |= IMPORT__WINDOW;
+        else if (!json_is(&v, "full_attention")) break;
+        n++;
+    }
+    if (n == m->layers && json_next(&m->layer_types, &at, NULL, &v) == LLMQ_E_NOT_FOUND) return LLMQ_OK;
+    return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("layer_types"), "not a known kind for each layer");
+}
+
+/* no_rope_layers: in spite of its name 1 for each layer that has RoPE, and 0 for the others. */
+static llmq_status import__rope_layers(import_model *m)
+{
+    json_value v;
+    double x = 0;
+    size_t at = 0;
+    uint32_t n = 0, step, i;
+    if (m->no_rope.type != JSON_ARRAY) { /* missing, or null */
+        import__default(m, IMPORT__F_ROPE_STEP, 4);
+        step = import__u32(m, IMPORT__F_ROPE_STEP);
+        for (i = 0; i < m->layers; i++)
+            if ((i + 1) % step == 0) m->layer_kinds[i] |= IMPORT__NO_ROPE;
+        return LLMQ_OK;
+    }
+    while (json_next(&m->no_rope, &at, NULL, &v) == LLMQ_OK) {
+        if (json_number(&v, &x) != LLMQ_OK || (x != 0 && x != 1) || n == m->layers) n = m->layers;
+        else if (x == 0) m->layer_kinds[n] |= IMPORT__NO_ROPE;
+        n++;
+    }
+    if (n != m->layers) return import__refuse(m, LLMQ_E_CORRUPT, import__of("no_rope_layers"), "not 0 or 1 for each layer");
+    return LLMQ_OK;
+}
+
+/* Layers with a window, or without RoPE. A window that no layer has is no window. */
+static llmq_status import__config_layers(import_model *m)
+{
+    uint32_t bit = import__arch_bit(m), i;
+    llmq_status status;
+    int use = import__stated(m, IMPORT__F_USE_WINDOW) && m->field[IMPORT__F_USE_WINDOW] != 0 &&
+              import__stated(m, IMPORT__F_WINDOW);
+    if (bit & IMPORT__SMOLLM3 && (status = import__rope_layers(m)) != LLMQ_OK) return status;
+    if (m->layer_types.type == JSON_ARRAY) return import__layer_types(m);
+    if (bit & IMPORT__GEMMA) {
+        import__default(m, IMPORT__F_PATTERN, bit & IMPORT__GEMMA2 ? 2 : 6);
+        import__windows(m, import__u32(m, IMPORT__F_PATTERN));
+    } else if (bit & IMPORT__MISTRAL && import__stated(m, IMPORT__F_WINDOW)) import__windows(m, 0);
+    else if (bit & IMPORT__SMOLLM3) {
+        for (i = 0; i < m->layers && use; i++)
+            if (m->layer_kinds[i] & IMPORT__NO_ROPE) m->layer_kinds[i] |= IMPORT__WINDOW;
+    } else if (bit & (IMPORT__QWEN2 | IMPORT__QWEN3)) {
+        import__default(m, IMPORT__F_FIRST_WINDOW, 28);
+        for (i = import__u32(m, IMPORT__F_FIRST_WINDOW); i < m->layers && use; i++) m->layer_kinds[i] |= IMPORT__WINDOW;
+    }
+    return LLMQ_OK;
+}
+
+/* The factors of Llama 3.1, as _compute_llama3_parameters of transformers has them: waves that are
+   short beside the original context stay, long ones become `factor` times as long, and between
+   them the frequencies are mixed. Here the arithmetic is double, and the results are rounded once,
+   so that they depend on no processor. */
+static llmq_status import__llama3(import_model *m)
+{
+    IMPORT__NO_CONTRACT
+    static const unsigned char needed[] = { IMPORT__F_FACTOR, IMPORT__F_LOW, IMPORT__F_HIGH, IMPORT__F_ORIGINAL };
+    double factor, low, high, original, theta = m->field[IMPORT__F_THETA];
+    uint32_t part = import__u32(m, IMPORT__F_PART), i;
+    if (m->scaling != IMPORT__LLAMA3) return LLMQ_OK;
+    for (i = 0; i < IMPORT__COUNT(needed); i++)
+        if (!import__stated(m, needed[i]))
+            return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("rope_scaling"), "a number of llama3 is missing");
+    factor = m->field[IMPORT__F_FACTOR], low = m->field[IMPORT__F_LOW], high = m->field[IMPORT__F_HIGH];
+    original = m->field[IMPORT__F_ORIGINAL];
+    if (!(high > low))
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope_scaling"), "high_freq_factor is not above the low one");
+    for (i = 0; i < part / 2; i++) {
+        /* check: 6.283185307179586 == 2 * pi */
+        double wave = 6.283185307179586 * pow(theta, 2.0 * (double)i / (double)part), share, x;
+        share = (original / wave - low) / (high - low);
+        x = wave < original / high ? 1.0 : wave > original / low ? factor : 1.0 / ((1.0 - share) / factor + share);
+        import__store_float(m->rope_factors + 4 * i, (float)x);
+    }
+    m->whole |= IMPORT__BIT(IMPORT__FACTORS);
+    return LLMQ_OK;
+}
+
+/* Whether lm_head.weight is the classifier, or the embedding is. Files may have both although they
+   are tied; then they must be the same. */
+static llmq_status import__tied(import_model *m)
+{
+    uint32_t classifier = IMPORT__BIT(IMPORT__CLASSIFIER);
+    import__text name = import__of(import__wholes[IMPORT__CLASSIFIER].hf);
+    gguf_tensor a, b;
+    if (m->field[IMPORT__F_TIED] == 0)
+        return m->whole & classifier ? LLMQ_OK : import__refuse(m, LLMQ_E_NOT_FOUND, name, "missing");
+    if (!(m->whole & classifier)) return LLMQ_OK;
+    if (!import__find(m, name.s, &a) || !import__find(m, import__wholes[IMPORT__EMBED].hf, &b) || a.type != b.type ||
+        memcmp(a.data, b.data, a.size) != 0)
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "it differs from the embedding although they are tied");
+    m->whole &= ~classifier;
+    return LLMQ_OK;
+}
+
+llmq_status import_open_safetensors(import_model *m, const json_value *config, const safetensors *shards, uint32_t count)
+{
+    llmq_status status;
+    if (!m) return LLMQ_E_ARG;
+    memset(m, 0, sizeof *m);
+    if (!config || !shards || count == 0) return LLMQ_E_ARG;
+    m->shards = shards;
+    m->parts = count;
+    if ((status = import__config_arch(m, config)) != LLMQ_OK || (status = import__config(m, config)) != LLMQ_OK ||
+        (status = import__sizes(m)) != LLMQ_OK || (status = import__config_layers(m)) != LLMQ_OK ||
+        (status = import__describe(m)) != LLMQ_OK || (status = import__tensors(m)) != LLMQ_OK ||
+        (status = import__tied(m)) != LLMQ_OK || (status = import__llama3(m)) != LLMQ_OK)
+        return status;
+    import__count(m);
+    return LLMQ_OK;
+}
+
 /* ---- the entries ---- */
 
 llmq_status import_value(const import_model *m, uint32_t i, llmq_entry *e)
@@ -1064,7 +1364,7 @@ static void import__place(import_entry *e)
     e->rows = (uint32_t)e->source.rows;
     e->cols = (uint32_t)e->source.cols;
     e->data = same && (e->source.type == 0 || type == 1 || type == 30) ? e->source.data : NULL;
-    e->size = e->data ? e->source.size : e->source.size / e->source.row_size * e->cols * 4;
+    e->size = e->data ? e->source.size : 0;
 }
 
 /* A tensor of the whole model. */
@@ -1126,3 +1426,13 @@ llmq_status import_row(const import_entry *e, uint32_t row, float *out)
     for (i = 0; i < e->cols; i++) out[i] = (out[i] + e->add) * e->factor;
     return LLMQ_OK;
 }
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC pop_options
+#endif
+#undef IMPORT__NO_CONTRACT
+#endif /* IMPORT_IMPLEMENTATION */
