@@ -173,8 +173,9 @@ int main(int argc, char **argv)
         for (k = 0; k < COUNT(archs); k++) {
             size_t n;
             files_safetensors_model(&f, archs[k]);
-            files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
-                                           "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 32}");
+            if (k == 0)
+                files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+                                               "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 32}");
             n = files_write_config(&f, out);
             out[n++] = 0;
             n += files_write_safetensors(&f, out + n);

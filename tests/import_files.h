@@ -29,7 +29,7 @@ typedef struct files_model {
 
 /* ---- keys ---- */
 
-static void files_drop(files_model *f, const char *name)
+static inline void files_drop(files_model *f, const char *name)
 {
     uint32_t i = 0;
     while (i < f->keys && strcmp(f->key[i].name, name) != 0) i++;
@@ -39,7 +39,7 @@ static void files_drop(files_model *f, const char *name)
 }
 
 /* A new key in place of one of the same name. */
-static files_key *files_set(files_model *f, const char *name, uint32_t type)
+static inline files_key *files_set(files_model *f, const char *name, uint32_t type)
 {
     files_key *k = &f->key[f->keys];
     files_drop(f, name);
@@ -51,22 +51,22 @@ static files_key *files_set(files_model *f, const char *name, uint32_t type)
     return k;
 }
 
-static void files_put(files_key *k, uint32_t x)
+static inline void files_put(files_key *k, uint32_t x)
 {
     put32(k->bytes + k->size, x);
     k->size += 4;
 }
 
-static void files_u32(files_model *f, const char *name, uint32_t x) { files_put(files_set(f, name, 4), x); }
-static void files_f32(files_model *f, const char *name, float x) { files_put(files_set(f, name, 6), bits_of(x)); }
+static inline void files_u32(files_model *f, const char *name, uint32_t x) { files_put(files_set(f, name, 4), x); }
+static inline void files_f32(files_model *f, const char *name, float x) { files_put(files_set(f, name, 6), bits_of(x)); }
 
-static void files_bool(files_model *f, const char *name, int x)
+static inline void files_bool(files_model *f, const char *name, int x)
 {
     files_key *k = files_set(f, name, 7);
     k->bytes[k->size++] = (unsigned char)x;
 }
 
-static void files_text(files_model *f, const char *name, const char *s)
+static inline void files_text(files_model *f, const char *name, const char *s)
 {
     files_key *k = files_set(f, name, 8);
     files_put(k, (uint32_t)strlen(s));
@@ -75,7 +75,7 @@ static void files_text(files_model *f, const char *name, const char *s)
     k->size += strlen(s);
 }
 
-static void files_list(files_model *f, const char *name, uint32_t n, uint32_t first, uint32_t other)
+static inline void files_list(files_model *f, const char *name, uint32_t n, uint32_t first, uint32_t other)
 {
     files_key *k = files_set(f, name, 9);
     uint32_t i;
@@ -86,7 +86,7 @@ static void files_list(files_model *f, const char *name, uint32_t n, uint32_t fi
 }
 
 /* A member of config.json. */
-static void files_json(files_model *f, const char *name, const char *value)
+static inline void files_json(files_model *f, const char *name, const char *value)
 {
     files_key *k = files_set(f, name, 0);
     (void)snprintf(k->text, sizeof k->text, "%s", value);
@@ -94,7 +94,7 @@ static void files_json(files_model *f, const char *name, const char *value)
 
 /* ---- tensors ---- */
 
-static void files_lose(files_model *f, const char *name)
+static inline void files_lose(files_model *f, const char *name)
 {
     uint32_t i = 0;
     while (i < f->tensors && strcmp(f->tensor[i].name, name) != 0) i++;
@@ -103,7 +103,7 @@ static void files_lose(files_model *f, const char *name)
     memmove(&f->tensor[i], &f->tensor[i + 1], (f->tensors - i) * sizeof f->tensor[0]);
 }
 
-static void files_tensor_of(files_model *f, const char *name, uint32_t rows, uint32_t cols, uint32_t type)
+static inline void files_tensor_of(files_model *f, const char *name, uint32_t rows, uint32_t cols, uint32_t type)
 {
     files_tensor *t;
     files_lose(f, name);
@@ -115,7 +115,7 @@ static void files_tensor_of(files_model *f, const char *name, uint32_t rows, uin
 }
 
 /* One for each layer. */
-static void files_layers(files_model *f, const char *name, uint32_t rows, uint32_t cols)
+static inline void files_layers(files_model *f, const char *name, uint32_t rows, uint32_t cols)
 {
     char whole[80];
     uint32_t i;
@@ -125,10 +125,10 @@ static void files_layers(files_model *f, const char *name, uint32_t rows, uint32
     }
 }
 
-static size_t files_width(uint32_t type) { return type == 0 ? 4 : 2; }
+static inline size_t files_width(uint32_t type) { return type == 0 ? 4 : 2; }
 
 /* Elements are 0.25, 0.5 ... 1.75: all three types hold them. */
-static void files_data(const files_tensor *t, unsigned char *out)
+static inline void files_data(const files_tensor *t, unsigned char *out)
 {
     uint32_t i;
     for (i = 0; i < t->rows * t->cols; i++) {
@@ -142,14 +142,14 @@ static void files_data(const files_tensor *t, unsigned char *out)
 
 /* ---- models ---- */
 
-static int files_is(const files_model *f, const char *names)
+static inline int files_is(const files_model *f, const char *names)
 {
     char word[24];
     (void)snprintf(word, sizeof word, " %s ", f->arch);
     return strstr(names, word) != NULL;
 }
 
-static void files_gguf_model(files_model *f, const char *arch)
+static inline void files_gguf_model(files_model *f, const char *arch)
 {
     static const char *const number[6] = { "block_count", "context_length", "embedding_length", "feed_forward_length",
                                            "attention.head_count", "attention.head_count_kv" };
@@ -194,7 +194,7 @@ static void files_gguf_model(files_model *f, const char *arch)
     }
 }
 
-static void files_safetensors_model(files_model *f, const char *arch)
+static inline void files_safetensors_model(files_model *f, const char *arch)
 {
     static const char *const member[8] = { "num_hidden_layers", "max_position_embeddings", "hidden_size",
                                            "intermediate_size", "num_attention_heads", "num_key_value_heads",
@@ -239,21 +239,21 @@ static void files_safetensors_model(files_model *f, const char *arch)
 
 /* ---- writing: out has FILES_MOST bytes, the results are sizes ---- */
 
-static size_t files_put64(unsigned char *out, size_t at, size_t x)
+static inline size_t files_put64(unsigned char *out, size_t at, size_t x)
 {
     put32(out + at, (uint32_t)x);
     put32(out + at + 4, 0);
     return at + 8;
 }
 
-static size_t files_put_name(unsigned char *out, size_t at, const char *s)
+static inline size_t files_put_name(unsigned char *out, size_t at, const char *s)
 {
     at = files_put64(out, at, strlen(s));
     memcpy(out + at, s, strlen(s));
     return at + strlen(s);
 }
 
-static size_t files_write_gguf(const files_model *f, unsigned char *out)
+static inline size_t files_write_gguf(const files_model *f, unsigned char *out)
 {
     size_t at = 8, data = 0;
     uint32_t i;
@@ -285,7 +285,7 @@ static size_t files_write_gguf(const files_model *f, unsigned char *out)
     return at;
 }
 
-static size_t files_write_config(const files_model *f, unsigned char *out)
+static inline size_t files_write_config(const files_model *f, unsigned char *out)
 {
     size_t at = 0;
     uint32_t i;
@@ -295,7 +295,7 @@ static size_t files_write_config(const files_model *f, unsigned char *out)
     return at + (size_t)snprintf((char *)out + at, FILES_MOST - at, "}");
 }
 
-static size_t files_write_safetensors(const files_model *f, unsigned char *out)
+static inline size_t files_write_safetensors(const files_model *f, unsigned char *out)
 {
     size_t at = 8, data = 0;
     uint32_t i;
