@@ -1210,14 +1210,16 @@ static llmq_status import__layer_types(import_model *m)
     json_value v;
     size_t at = 0;
     uint32_t n = 0;
-    while (json_next(&m->layer_types, &at, NULL, &v) == LLMQ_OK) {
-        if (n == m->layers) break;
-        if (json_is(&v, "sliding_attention")) m->layer_kinds[n] |= IMPORT__WINDOW;
-        else if (!json_is(&v, "full_attention")) break;
+    int known = 1;
+    while (json_next(&m->layer_types, &at, NULL, &v) == LLMQ_OK && n <= m->layers) {
+        int window = json_is(&v, "sliding_attention");
+        known = known && (window || json_is(&v, "full_attention"));
+        if (window && n < m->layers) m->layer_kinds[n] |= IMPORT__WINDOW;
         n++;
     }
-    if (n == m->layers && json_next(&m->layer_types, &at, NULL, &v) == LLMQ_E_NOT_FOUND) return LLMQ_OK;
-    return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("layer_types"), "not a known kind for each layer");
+    if (!known || n != m->layers)
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("layer_types"), "not a known kind for each layer");
+    return LLMQ_OK;
 }
 
 /* no_rope_layers: in spite of its name 1 for each layer that has RoPE, and 0 for the others. */
@@ -1227,6 +1229,7 @@ static llmq_status import__rope_layers(import_model *m)
     double x = 0;
     size_t at = 0;
     uint32_t n = 0, step, i;
+    int known = 1;
     if (m->no_rope.type != JSON_ARRAY) { /* missing, or null */
         import__default(m, IMPORT__F_ROPE_STEP, 4);
         step = import__u32(m, IMPORT__F_ROPE_STEP);
@@ -1234,12 +1237,12 @@ static llmq_status import__rope_layers(import_model *m)
             if ((i + 1) % step == 0) m->layer_kinds[i] |= IMPORT__NO_ROPE;
         return LLMQ_OK;
     }
-    while (json_next(&m->no_rope, &at, NULL, &v) == LLMQ_OK) {
-        if (json_number(&v, &x) != LLMQ_OK || (x != 0 && x != 1) || n == m->layers) n = m->layers;
-        else if (x == 0) m->layer_kinds[n] |= IMPORT__NO_ROPE;
+    while (json_next(&m->no_rope, &at, NULL, &v) == LLMQ_OK && n <= m->layers) {
+        known = known && json_number(&v, &x) == LLMQ_OK && (x == 0 || x == 1);
+        if (x == 0 && n < m->layers) m->layer_kinds[n] |= IMPORT__NO_ROPE;
         n++;
     }
-    if (n != m->layers) return import__refuse(m, LLMQ_E_CORRUPT, import__of("no_rope_layers"), "not 0 or 1 for each layer");
+    if (!known || n != m->layers) return import__refuse(m, LLMQ_E_CORRUPT, import__of("no_rope_layers"), "not 0 or 1 for each layer");
     return LLMQ_OK;
 }
 
@@ -1422,8 +1425,10 @@ llmq_status import_row(const import_entry *e, uint32_t row, float *out)
     IMPORT__NO_CONTRACT
     llmq_status status = e ? gguf_row(&e->source, row, out) : LLMQ_E_ARG;
     uint32_t i;
-    if (status != LLMQ_OK || (e->add == 0.0f && e->factor == 1.0f)) return status; /* -0 + 0 would be another 0 */
-    for (i = 0; i < e->cols; i++) out[i] = (out[i] + e->add) * e->factor;
+    if (status != LLMQ_OK) return status;
+    /* only where there is something to do: -0 + 0 would be another 0 */
+    for (i = 0; i < e->cols && e->add != 0.0f; i++) out[i] += e->add;
+    for (i = 0; i < e->cols && e->factor != 1.0f; i++) out[i] *= e->factor;
     return LLMQ_OK;
 }
 

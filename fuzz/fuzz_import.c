@@ -81,10 +81,10 @@ static const char *use_import(const import_model *m, llmq_status status)
     return import_tensor(m, m->tensors, &e) != LLMQ_E_NOT_FOUND ? "a tensor too many" : NULL;
 }
 
-/* *status: of the first function that refuses the bytes, or of import_open. */
+/* *status: of the first function that refuses the bytes, or of import_open. The files are static, since m points at them. */
 static const char *use_gguf(import_model *m, const unsigned char *bytes, size_t size, llmq_status *status)
 {
-    gguf g;
+    static gguf g;
     if ((*status = gguf_open(&g, bytes, size)) != LLMQ_OK) return NULL;
     *status = import_open_gguf(m, &g, 1);
     return use_import(m, *status);
@@ -93,8 +93,8 @@ static const char *use_gguf(import_model *m, const unsigned char *bytes, size_t 
 static const char *use_safetensors(import_model *m, const unsigned char *config, size_t config_size,
                                    const unsigned char *bytes, size_t size, llmq_status *status)
 {
-    json_value root;
-    safetensors s;
+    static json_value root;
+    static safetensors s;
     if ((*status = json_open(&root, config, config_size)) != LLMQ_OK) return NULL;
     if ((*status = safetensors_open(&s, bytes, size)) != LLMQ_OK) return NULL;
     *status = import_open_safetensors(m, &root, &s, 1);

@@ -62,15 +62,36 @@ static void check_values(const uint32_t required[7], const char *optional)
 
 static const struct known {
     const char *name, *family;
-    uint32_t required[7], tensors;
+    uint32_t required[7];
     const char *optional;
 } known[] = {
-#include "vectors/import_known.h"
+    { "llama2", "llama", { 32, 48, 2, 4, 4, 272, 64 }, "" },
+    { "llama31", "llama", { 32, 48, 2, 2, 1, 272, 64 }, "" },
+    { "smollm2", "llama", { 48, 40, 2, 3, 1, 272, 64 }, "norm_epsilon 0.0199999996, rope_theta 100000" },
+    { "mistral", "llama", { 32, 64, 3, 4, 2, 272, 64 }, "head 16, norm_epsilon 0.0199999996, rope_theta 1000000" },
+    { "mobilellm", "llama", { 24, 40, 2, 3, 1, 272, 64 }, "norm_epsilon 0.0299999993" },
+    { "smollm3", "smollm3", { 32, 32, 5, 4, 1, 272, 64 }, "norm_epsilon 0.00999999978, rope_theta 5000000, layer_kinds 00020" },
+    { "qwen25", "qwen2", { 32, 48, 2, 4, 2, 272, 64 }, "norm_epsilon 0.0199999996, rope_halves 1, rope_theta 1000000" },
+    { "qwen3", "qwen3", { 32, 48, 2, 4, 2, 272, 64 }, "head 16, norm_epsilon 0.0199999996, rope_halves 1, rope_theta 1000000" },
+    { "gemma3", "gemma3", { 24, 32, 7, 2, 1, 272, 64 },
+      "head 16, norm_epsilon 0.0500000007, activation 1, rope_halves 1, rope_theta 1000000, window 8, "
+      "rope_theta_local 10000, embed_scale 4.89897966, layer_kinds 1111101" },
+    { "gemma3_linear", "gemma3", { 32, 32, 4, 4, 2, 272, 64 },
+      "head 16, norm_epsilon 0.0500000007, activation 1, rope_halves 1, rope_theta 1000000, window 5, "
+      "rope_theta_local 3000, rope_scale 0.125, embed_scale 5.65685415, layer_kinds 1011" },
+    { "gemma2", "gemma2", { 24, 32, 3, 2, 1, 272, 64 },
+      "head 16, norm_epsilon 0.0500000007, activation 1, rope_halves 1, window 6, embed_scale 4.89897966, "
+      "attention_softcap 3, logit_softcap 8, layer_kinds 101" },
+    { "granite", "granite", { 32, 48, 2, 4, 2, 272, 64 },
+      "norm_epsilon 0.0199999996, rope_theta 100000, embed_scale 12, residual_scale 0.400000006, attention_scale 0.5, "
+      "logit_scale 0.333333343" },
+    { "bitnet", "bitnet", { 32, 48, 3, 4, 2, 272, 64 }, "norm_epsilon 0.0199999996, rope_halves 1" }
 };
 
-/* Each tensor of GGUF is its row for row, and times its factor where it has one. */
+/* The tensors of m are all those of the file, row for row, and times a factor where they have one. */
 static void check_rows(const gguf *g)
 {
+    uint32_t scales = 0;
     static float row[1024], own[1024];
     import_entry e;
     gguf_tensor t;
@@ -85,7 +106,10 @@ static void check_rows(const gguf *g)
         if (strlen(name) > 6) {
             gguf_tensor scale;
             memcpy(name + strlen(name) - 6, "scale", 6);
-            if (gguf_find_tensor(g, name, &scale) == LLMQ_OK) CHECK_EQ(gguf_row(&scale, 0, &factor), LLMQ_OK);
+            if (gguf_find_tensor(g, name, &scale) == LLMQ_OK) {
+                CHECK_EQ(gguf_row(&scale, 0, &factor), LLMQ_OK);
+                scales++;
+            }
         }
         CHECK((e.data == t.data) == (factor == 1.0f && (t.type <= 1 || t.type == 30)));
         for (r = 0; r < e.rows; r++) {
@@ -95,6 +119,7 @@ static void check_rows(const gguf *g)
             CHECK(memcmp(row, own, e.cols * sizeof *row) == 0);
         }
     }
+    CHECK_EQ((long)(m.tensors + scales), (long)g->tensors);
 }
 
 static void test_known(const struct known *k)
@@ -110,7 +135,6 @@ static void test_known(const struct known *k)
     CHECK(use_gguf(&m, bytes, size, &status) == NULL);
     if (CHECK_EQ(status, LLMQ_OK)) {
         CHECK(strcmp(m.family, k->family) == 0);
-        CHECK_EQ(m.tensors, k->tensors);
         check_values(k->required, k->optional);
         CHECK_EQ(gguf_open(&g, bytes, size), LLMQ_OK);
         CHECK_EQ(import_open_gguf(&m, &g, 1), LLMQ_OK);
