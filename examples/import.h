@@ -157,7 +157,8 @@ extern "C" {
 enum {
     IMPORT__LLAMA = 1, IMPORT__MISTRAL = 2, IMPORT__SMOLLM3 = 4, IMPORT__QWEN2 = 8, IMPORT__QWEN3 = 16,
     IMPORT__GEMMA2 = 32, IMPORT__GEMMA3 = 64, IMPORT__GRANITE = 128, IMPORT__BITNET = 256, IMPORT__MOBILELLM = 512,
-    IMPORT__GEMMA = IMPORT__GEMMA2 | IMPORT__GEMMA3, IMPORT__ANY = 1023
+    IMPORT__GEMMA = IMPORT__GEMMA2 | IMPORT__GEMMA3, IMPORT__ANY = 1023,
+    IMPORT__SWITCHED = IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3 /* use_sliding_window turns their windows on */
 };
 
 /* Kinds of tensors of a layer, and of the whole model: bits of need, may, present and whole. The seven
@@ -291,13 +292,11 @@ static const import__key import__keys[] = {
     { "attention.sliding_window", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE, IMPORT__GEMMA2, 1, 1 << 24 },
     { "attention.sliding_window", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE | IMPORT__K_ZERO, IMPORT__GEMMA3,
       1, 1 << 24 },
-    { "", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE,
-      IMPORT__MISTRAL | IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 1, 1 << 24 },
+    { "", "sliding_window", IMPORT__F_WINDOW, IMPORT__K_WHOLE, IMPORT__MISTRAL | IMPORT__SWITCHED, 1, 1 << 24 },
     { "attention.sliding_window_pattern", "", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA, 0, IMPORT_MAX_LAYERS },
     { "", "sliding_window_pattern", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA3, 1, IMPORT_MAX_LAYERS },
     { "", "_sliding_window_pattern", IMPORT__F_PATTERN, IMPORT__K_WHOLE, IMPORT__GEMMA3, 1, IMPORT_MAX_LAYERS },
     { "attn_logit_softcapping", "attn_logit_softcapping", IMPORT__F_ATTENTION_CAP, 0, IMPORT__GEMMA2, 1e-3, 1e6 },
-    { "", "attn_logit_softcapping", IMPORT__F_ATTENTION_CAP, 0, IMPORT__GEMMA3, 1e-3, 1e6 },
     { "final_logit_softcapping", "final_logit_softcapping", IMPORT__F_LOGIT_CAP, 0, IMPORT__GEMMA2, 1e-3, 1e6 },
     { "final_logit_softcapping", "final_logit_softcapping", IMPORT__F_LOGIT_CAP, IMPORT__K_ZERO, IMPORT__GEMMA3, 1e-3,
       1e6 },
@@ -308,11 +307,9 @@ static const import__key import__keys[] = {
     { "", "query_pre_attn_scalar", IMPORT__F_QUERY, 0, IMPORT__GEMMA, 1e-3, 1e9 },
     { "", "tie_word_embeddings", IMPORT__F_TIED, IMPORT__K_WHOLE, IMPORT__ANY - IMPORT__MOBILELLM, 0, 1 },
     { "", "share_embedding", IMPORT__F_TIED, IMPORT__K_WHOLE, IMPORT__MOBILELLM, 0, 1 },
-    { "", "use_sliding_window", IMPORT__F_USE_WINDOW, IMPORT__K_WHOLE,
-      IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 },
+    { "", "use_sliding_window", IMPORT__F_USE_WINDOW, IMPORT__K_WHOLE, IMPORT__SWITCHED, 0, 1 },
     /* in SmolLM3's it is there without an effect */
-    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE,
-      IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3, 0, 1 << 24 },
+    { "", "max_window_layers", IMPORT__F_FIRST_WINDOW, IMPORT__K_WHOLE, IMPORT__SWITCHED, 0, 1 << 24 },
     { "", "no_rope_layer_interval", IMPORT__F_ROPE_STEP, IMPORT__K_WHOLE, IMPORT__SMOLLM3, 1, 1 << 24 },
     /* keys whose other values are not supported */
     { "expert_count", "num_local_experts", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
@@ -324,7 +321,8 @@ static const import__key import__keys[] = {
     { "", "mlp_bias", IMPORT__F_NONE, 0, IMPORT__ANY, 0, 0 },
     { "", "rope_interleaved", IMPORT__F_NONE, 0, IMPORT__LLAMA, 0, 0 },
     { "", "use_bidirectional_attention", IMPORT__F_NONE, 0, IMPORT__GEMMA, 0, 0 },
-    { "", "layer_sharing", IMPORT__F_NONE, 0, IMPORT__MOBILELLM, 0, 0 }
+    { "", "layer_sharing", IMPORT__F_NONE, 0, IMPORT__MOBILELLM, 0, 0 },
+    { "", "attn_logit_softcapping", IMPORT__F_NONE, 0, IMPORT__GEMMA3, 1, 0 } /* null alone */
 };
 enum { IMPORT__KEYS = sizeof import__keys / sizeof *import__keys };
 
@@ -383,7 +381,10 @@ static int import__after(import__text *t, const char *s)
 static void import__say(import_model *m, const char *s, size_t n)
 {
     size_t at = strlen(m->fault), i;
-    for (i = 0; i < n && at + 1 < sizeof m->fault; i++) m->fault[at++] = (char)(s[i] >= ' ' && s[i] <= '~' ? s[i] : '?');
+    for (i = 0; i < n && at + 1 < sizeof m->fault; i++) {
+        int plain = s[i] >= ' ' && s[i] <= '~';
+        m->fault[at++] = plain ? s[i] : '?';
+    }
     m->fault[at] = 0;
 }
 
@@ -482,7 +483,8 @@ static llmq_status import__state_scaling(import_model *m, import__text type, imp
     uint32_t scaling = import__scaling(type);
     if (!scaling || (m->gguf_parts && scaling == IMPORT__LLAMA3))
         return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "this scaling of RoPE is not supported");
-    if (m->scaling && m->scaling != scaling) return import__refuse(m, LLMQ_E_CORRUPT, name, "it contradicts another key");
+    if (m->scaling && m->scaling != scaling)
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "it contradicts another key");
     m->scaling = scaling;
     return LLMQ_OK;
 }
@@ -505,9 +507,11 @@ static llmq_status import__gguf_key(import_model *m, const gguf_value *v)
         return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "the file is no model, but an adapter or the like");
     for (i = 0; i < IMPORT__COUNT(import__harmless_groups); i++)
         if (import__after(&name, import__harmless_groups[i])) return LLMQ_OK;
-    if (!import__after(&name, import__archs[m->arch].gguf) || !import__after(&name, ".")) return import__unknown(m, whole);
+    if (!import__after(&name, import__archs[m->arch].gguf) || !import__after(&name, "."))
+        return import__unknown(m, whole);
     if (import__is(name, "rope.scaling.type")) return import__state_scaling(m, import__gguf_text(v), whole);
-    if (import__is(name, "tensor_data_layout") && import__is(import__gguf_text(v), "Meta AI original pth")) return LLMQ_OK;
+    if (import__is(name, "tensor_data_layout") && import__is(import__gguf_text(v), "Meta AI original pth"))
+        return LLMQ_OK;
     key = import__key_of(m, name);
     if (key && key->field == IMPORT__F_PATTERN && v->array) {
         m->pattern = *v;
@@ -541,7 +545,8 @@ static llmq_status import__gguf_arch(import_model *m)
 {
     import__text name = import__of("general.architecture"), arch;
     gguf_value v;
-    if (gguf_find_value(m->gguf_parts, name.s, &v) != LLMQ_OK) return import__refuse(m, LLMQ_E_NOT_FOUND, name, "missing");
+    if (gguf_find_value(m->gguf_parts, name.s, &v) != LLMQ_OK)
+        return import__refuse(m, LLMQ_E_NOT_FOUND, name, "missing");
     arch = import__gguf_text(&v);
     for (m->arch = 0; m->arch < IMPORT__ARCHS; m->arch++)
         if (import__archs[m->arch].gguf && import__is(arch, import__archs[m->arch].gguf)) {
@@ -626,7 +631,8 @@ static llmq_status import__sizes(import_model *m)
     if (m->head < 2 || m->head % 2 || m->head > IMPORT_MAX_HEAD || (uint64_t)m->head * m->heads > 1 << 24)
         return import__refuse(m, LLMQ_E_LIMIT, import__of("size of a head"), "odd, or out of range");
     if (import__stated(m, IMPORT__F_VALUE) && import__u32(m, IMPORT__F_VALUE) != m->head)
-        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("size of a head"), "values have another size than keys");
+        return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("size of a head"),
+                              "values have another size than keys");
     import__default(m, IMPORT__F_PART, m->head);
     if (import__u32(m, IMPORT__F_PART) % 2 || import__u32(m, IMPORT__F_PART) > m->head)
         return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope.dimension_count"), "odd, or more than a head has");
@@ -715,7 +721,8 @@ static llmq_status import__add_rope(import_model *m)
     uint32_t part = import__u32(m, IMPORT__F_PART);
     int window = import__any_window(m);
     if (window && !import__stated(m, IMPORT__F_WINDOW))
-        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("sliding_window"), "missing, although layers have a window");
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("sliding_window"),
+                              "missing, although layers have a window");
     /* lm.h scales in layers without a window, as Gemma 3 does; the other models do it in all */
     if (window && !(import__arch_bit(m) & IMPORT__GEMMA3) && (scale != 1.0f || m->scaling == IMPORT__LLAMA3))
         return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("scaling of RoPE"), "not supported beside windows");
@@ -869,7 +876,8 @@ static llmq_status import__check(import_model *m, const gguf_tensor *t, uint32_t
     float nothing;
     none.cols = 0;
     none.rows = 1;
-    if (t->rows != rows || t->cols != cols) return import__refuse(m, LLMQ_E_CORRUPT, name, "another shape was expected");
+    if (t->rows != rows || t->cols != cols)
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "another shape was expected");
     if (gguf_row(&none, 0, &nothing) != LLMQ_OK)
         return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "its type cannot be decoded");
     return LLMQ_OK;
@@ -922,7 +930,8 @@ static llmq_status import__tensor_layer(import_model *m, const gguf_tensor *t, u
         import__text kind = import__of(import__name_of(m, k)), end = rest;
         if (!(import__may(m) >> k & 1)) continue;
         if (import__is(rest, kind.s)) {
-            status = import__check(m, t, import__extent(m, import__kinds[k].rows), import__extent(m, import__kinds[k].cols),
+            status = import__check(m, t, import__extent(m, import__kinds[k].rows), import__extent(m,
+                    import__kinds[k].cols),
                                    name);
             return status == LLMQ_OK ? import__note(m, &m->present[layer], k, name) : status;
         }
@@ -1077,7 +1086,8 @@ static llmq_status import__rope_object(import_model *m, const json_value *object
         import__text name = import__json_text(&key);
         const import__key *known = local && import__is(name, "rope_theta") ? &import__local_theta : NULL;
         if (import__is(name, "type") || import__is(name, "rope_type")) {
-            if (local && !json_is(&v, "default")) return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "scaling beside a window");
+            if (local && !json_is(&v, "default"))
+                return import__refuse(m, LLMQ_E_UNSUPPORTED, name, "scaling beside a window");
             if (!local && (status = import__state_scaling(m, import__json_text(&v), name)) != LLMQ_OK) return status;
             continue;
         }
@@ -1127,6 +1137,15 @@ static llmq_status import__classes(import_model *m, const json_value *v, import_
     return LLMQ_OK;
 }
 
+/* Keeps a list for when the number of layers is known. */
+static llmq_status import__list(import_model *m, json_value *list, const json_value *v, import__text name)
+{
+    if (v->type != JSON_ARRAY && v->type != JSON_NULL)
+        return import__refuse(m, LLMQ_E_CORRUPT, name, "a list was expected");
+    *list = *v;
+    return LLMQ_OK;
+}
+
 static llmq_status import__config_member(import_model *m, const json_value *member, const json_value *v)
 {
     import__text name = import__json_text(member);
@@ -1138,17 +1157,12 @@ static llmq_status import__config_member(import_model *m, const json_value *memb
     if (import__is(name, "rope_scaling")) return import__rope_object(m, v, 0);
     if (import__is(name, "rope_parameters")) return import__rope_parameters(m, v);
     if (import__is(name, "hidden_act") || import__is(name, "hidden_activation")) return import__activation(m, v, name);
-    if (import__is(name, "layer_types") &&
-        bit & (IMPORT__SMOLLM3 | IMPORT__QWEN2 | IMPORT__QWEN3 | IMPORT__GEMMA)) {
-        m->layer_types = *v;
-        return LLMQ_OK;
-    }
-    if (import__is(name, "no_rope_layers") && bit & IMPORT__SMOLLM3) {
-        m->no_rope = *v;
-        return LLMQ_OK;
-    }
+    if (import__is(name, "layer_types") && bit & (IMPORT__SWITCHED | IMPORT__GEMMA))
+        return import__list(m, &m->layer_types, v, name);
+    if (import__is(name, "no_rope_layers") && bit & IMPORT__SMOLLM3) return import__list(m, &m->no_rope, v, name);
     /* MobileLLM brings its own classes, in which share_embedding decides */
-    if (bit & IMPORT__MOBILELLM && (import__is(name, "auto_map") || import__is(name, "tie_word_embeddings"))) return LLMQ_OK;
+    if (bit & IMPORT__MOBILELLM && (import__is(name, "auto_map") || import__is(name, "tie_word_embeddings")))
+        return LLMQ_OK;
     if (import__among(name, import__harmless_hf, IMPORT__COUNT(import__harmless_hf))) return LLMQ_OK;
     return import__unknown(m, name);
 }
@@ -1182,10 +1196,11 @@ static llmq_status import__config(import_model *m, const json_value *config)
     int caps_given = json_find(config, "attn_logit_softcapping", &v) == LLMQ_OK;
     int cap_given = json_find(config, "final_logit_softcapping", &v) == LLMQ_OK;
     int window_given = json_find(config, "sliding_window", &v) == LLMQ_OK;
+    int kv_given = json_find(config, "num_key_value_heads", &v) == LLMQ_OK;
     while (json_next(config, &at, &key, &v) == LLMQ_OK)
         if ((status = import__config_member(m, &key, &v)) != LLMQ_OK) return status;
     import__default(m, IMPORT__F_THETA, arch->theta);
-    if (arch->kv_heads) import__default(m, IMPORT__F_KV, arch->kv_heads);
+    if (arch->kv_heads && !kv_given) import__default(m, IMPORT__F_KV, arch->kv_heads);
     if (arch->head) import__default(m, IMPORT__F_HEAD, arch->head);
     if (arch->tied >= 0) import__default(m, IMPORT__F_TIED, arch->tied);
     if (!import__stated(m, IMPORT__F_TIED))
@@ -1199,6 +1214,8 @@ static llmq_status import__config(import_model *m, const json_value *config)
     if (bit & IMPORT__GRANITE) import__default(m, IMPORT__F_ATTENTION, 1);
     if (m->scaling == IMPORT__LINEAR && !import__stated(m, IMPORT__F_FACTOR))
         return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("rope_scaling"), "no factor");
+    if (m->scaling == IMPORT__UNSCALED && import__stated(m, IMPORT__F_FACTOR))
+        return import__refuse(m, LLMQ_E_NOT_FOUND, import__of("rope_scaling"), "no type");
     return LLMQ_OK;
 }
 
@@ -1242,7 +1259,8 @@ static llmq_status import__rope_layers(import_model *m)
         if (x == 0 && n < m->layers) m->layer_kinds[n] |= IMPORT__NO_ROPE;
         n++;
     }
-    if (!known || n != m->layers) return import__refuse(m, LLMQ_E_CORRUPT, import__of("no_rope_layers"), "not 0 or 1 for each layer");
+    if (!known || n != m->layers)
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("no_rope_layers"), "not 0 or 1 for each layer");
     return LLMQ_OK;
 }
 
@@ -1254,7 +1272,12 @@ static llmq_status import__config_layers(import_model *m)
     int use = import__stated(m, IMPORT__F_USE_WINDOW) && m->field[IMPORT__F_USE_WINDOW] != 0 &&
               import__stated(m, IMPORT__F_WINDOW);
     if (bit & IMPORT__SMOLLM3 && (status = import__rope_layers(m)) != LLMQ_OK) return status;
-    if (m->layer_types.type == JSON_ARRAY) return import__layer_types(m);
+    if (m->layer_types.type == JSON_ARRAY) {
+        if ((status = import__layer_types(m)) != LLMQ_OK) return status;
+        if (bit & IMPORT__SWITCHED && !use && import__any_window(m))
+            return import__refuse(m, LLMQ_E_UNSUPPORTED, import__of("layer_types"), "windows that are turned off");
+        return LLMQ_OK;
+    }
     if (bit & IMPORT__GEMMA) {
         import__default(m, IMPORT__F_PATTERN, bit & IMPORT__GEMMA2 ? 2 : 6);
         import__windows(m, import__u32(m, IMPORT__F_PATTERN));
@@ -1286,7 +1309,8 @@ static llmq_status import__llama3(import_model *m)
     factor = m->field[IMPORT__F_FACTOR], low = m->field[IMPORT__F_LOW], high = m->field[IMPORT__F_HIGH];
     original = m->field[IMPORT__F_ORIGINAL];
     if (!(high > low))
-        return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope_scaling"), "high_freq_factor is not above the low one");
+        return import__refuse(m, LLMQ_E_CORRUPT, import__of("rope_scaling"),
+                              "high_freq_factor is not above the low one");
     for (i = 0; i < part / 2; i++) {
         /* check: 6.283185307179586 == 2 * pi */
         double wave = 6.283185307179586 * pow(theta, 2.0 * (double)i / (double)part), share, x;
@@ -1315,7 +1339,8 @@ static llmq_status import__tied(import_model *m)
     return LLMQ_OK;
 }
 
-llmq_status import_open_safetensors(import_model *m, const json_value *config, const safetensors *shards, uint32_t count)
+llmq_status import_open_safetensors(import_model *m, const json_value *config, const safetensors *shards,
+                                    uint32_t count)
 {
     llmq_status status;
     if (!m) return LLMQ_E_ARG;

@@ -1,5 +1,5 @@
-/* fuzz_import.c - what import_open_gguf and import_open_safetensors accept must be safe to use, and what they refuse must
-   have a name
+/* fuzz_import.c - what import_open_gguf and import_open_safetensors accept must be safe to use, and what they refuse
+   must have a name
 
        clang -g -O1 -fsanitize=fuzzer,address,undefined fuzz/fuzz_import.c -o build/fuzz_import -lm
        build/fuzz_import CORPUS                    libFuzzer: looks for inputs that crash
@@ -7,7 +7,8 @@
        build/replay_import FILE...                 runs inputs that were found
        build/replay_import -s DIRECTORY            writes small models of all architectures, to begin a corpus with
 
-   An input is a GGUF file, or config.json, a byte of 0, and a safetensors file. tests/test_import.c includes this file, to
+   An input is a GGUF file, or config.json, a byte of 0,
+           and a safetensors file. tests/test_import.c includes this file, to
    use models in the same way. */
 #ifndef LLMQ_IMPLEMENTATION
 #define LLMQ_IMPLEMENTATION
@@ -40,7 +41,8 @@ static const char *use_tensor(const import_model *m, uint32_t i)
     float *out;
     uint32_t width;
     if (import_tensor(m, i, &e) != LLMQ_OK) return "a tensor is not found";
-    if (e.rows == 0 || e.cols == 0 || e.rows > m->vocab + m->hidden + m->dim + m->heads * m->head) return "an odd shape";
+    if (e.rows == 0 || e.cols == 0 || e.rows > m->vocab + m->hidden + m->dim + m->heads * m->head)
+        return "an odd shape";
     if (strlen(e.name) == 0 || strlen(e.name) >= sizeof e.name) return "an odd name";
     width = strcmp(e.format, "f32") == 0 ? 4 : 2;
     if (e.data && e.size != (size_t)e.rows * e.cols * width) return "a wrong size";
@@ -62,7 +64,8 @@ static const char *use_import(const import_model *m, llmq_status status)
     const char *broken;
     uint32_t i;
     if (status != LLMQ_OK) {
-        if (status != LLMQ_E_UNSUPPORTED && status != LLMQ_E_NOT_FOUND && status != LLMQ_E_CORRUPT && status != LLMQ_E_LIMIT)
+        if (status != LLMQ_E_UNSUPPORTED && status != LLMQ_E_NOT_FOUND && status != LLMQ_E_CORRUPT &&
+            status != LLMQ_E_LIMIT)
             return "a status that the contract does not name";
         for (i = 0; m->fault[i]; i++)
             if (m->fault[i] < ' ' || m->fault[i] > '~') return "a character that is no printable one in the fault";
@@ -81,7 +84,8 @@ static const char *use_import(const import_model *m, llmq_status status)
     return import_tensor(m, m->tensors, &e) != LLMQ_E_NOT_FOUND ? "a tensor too many" : NULL;
 }
 
-/* *status: of the first function that refuses the bytes, or of import_open. The files are static, since m points at them. */
+/* *status: of the first function that refuses the bytes, or of import_open.
+   m points at the files, so they are static. */
 static const char *use_gguf(import_model *m, const unsigned char *bytes, size_t size, llmq_status *status)
 {
     static gguf g;

@@ -1,7 +1,7 @@
-/* import_files.h - small models as GGUF and as safetensors with config.json, which test_import.c and fuzz_import.c make in
-   memory: every architecture that examples/import.h reads, and changes of one key or tensor
+/* import_files.h - small models of all architectures that examples/import.h reads, and changes of one key or tensor
 
-   Include it after <stdio.h>, <stdlib.h>, <string.h> and helpers.h. */
+   test_import.c and fuzz_import.c make them in memory, as GGUF and as safetensors with config.json. Include it after
+   <stdio.h>, <stdlib.h>, <string.h> and helpers.h. */
 #ifndef IMPORT_FILES_H
 #define IMPORT_FILES_H
 
@@ -58,7 +58,8 @@ static inline void files_put(files_key *k, uint32_t x)
 }
 
 static inline void files_u32(files_model *f, const char *name, uint32_t x) { files_put(files_set(f, name, 4), x); }
-static inline void files_f32(files_model *f, const char *name, float x) { files_put(files_set(f, name, 6), bits_of(x)); }
+static inline void files_f32(files_model *f, const char *name, float x) { files_put(files_set(f, name, 6),
+                                                                                    bits_of(x)); }
 
 static inline void files_bool(files_model *f, const char *name, int x)
 {
@@ -305,7 +306,8 @@ static inline size_t files_write_safetensors(const files_model *f, unsigned char
         const char *type = t->type == 0 ? "F32" : t->type == 1 ? "F16" : t->type == 30 ? "BF16" : "I16";
         size_t size = t->rows * t->cols * files_width(t->type);
         char shape[40];
-        (void)snprintf(shape, sizeof shape, t->rows == 1 ? "%lu" : "%lu,%lu", (unsigned long)(t->rows == 1 ? t->cols : t->rows),
+        (void)snprintf(shape, sizeof shape, t->rows == 1 ? "%lu" : "%lu,%lu",
+                       (unsigned long)(t->rows == 1 ? t->cols : t->rows),
                        (unsigned long)t->cols);
         at += (size_t)snprintf((char *)out + at, FILES_MOST - at,
                                "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%lu,%lu]}", i ? "," : "{",
