@@ -14,7 +14,7 @@ sanitize="-g -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-
 # The seeds: what the tool makes of a checkpoint of two layers.
 make_seeds() { # DIRECTORY
     local d=$1 r text=$work/text model=$work/model.bin tool=$work/llmq
-    for r in $("$work/replay" -l) bundle imatrix tokenizer; do mkdir -p "$d/$r"; done
+    for r in $("$work/replay" -l) bundle imatrix import tokenizer; do mkdir -p "$d/$r"; done
     gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || return 1
     printf 'the thing in the singing, the ring in the king and the inn\n%.0s' 1 2 3 > "$text"
     "$work/replay" -c "$model" && "$work/replay" -t "$d/tokenizer/small" || return 1
@@ -40,12 +40,12 @@ long)
     command -v clang > /dev/null || { echo "clang is not installed (Debian: clang libclang-rt-14-dev)" >&2; exit 1; }
     mkdir -p build/corpus
     make_seeds build/corpus || exit 1
-    for f in tool bundle imatrix tokenizer; do clang -g -O1 -fsanitize=fuzzer,address,undefined,float-cast-overflow -fno-sanitize-recover=all -DLLMQ_SIMD=0 -o "build/fuzz_$f" "fuzz/fuzz_$f.c" -lm -lpthread || exit 1; done
-    for f in bundle imatrix tokenizer; do
-        gcc -O1 -DLLMQ_SIMD=0 -DREPLAY -o "$work/seeds_$f" "fuzz/fuzz_$f.c" && if [ $f = bundle ]; then "$work/seeds_$f" -s build/corpus/bundle/golden; else "$work/seeds_$f" -s build/corpus/$f; fi
+    for f in tool bundle imatrix import tokenizer; do clang -g -O1 -fsanitize=fuzzer,address,undefined,float-cast-overflow -fno-sanitize-recover=all -DLLMQ_SIMD=0 -o "build/fuzz_$f" "fuzz/fuzz_$f.c" -lm -lpthread || exit 1; done
+    for f in bundle imatrix import tokenizer; do
+        gcc -O1 -DLLMQ_SIMD=0 -DREPLAY -o "$work/seeds_$f" "fuzz/fuzz_$f.c" -lm && if [ $f = bundle ]; then "$work/seeds_$f" -s build/corpus/bundle/golden; else "$work/seeds_$f" -s build/corpus/$f; fi
     done
-    for r in $("$work/replay" -l) bundle imatrix tokenizer; do
-        case $r in bundle | imatrix | tokenizer) program=build/fuzz_$r ;; *) program=build/fuzz_tool ;; esac
+    for r in $("$work/replay" -l) bundle imatrix import tokenizer; do
+        case $r in bundle | imatrix | import | tokenizer) program=build/fuzz_$r ;; *) program=build/fuzz_tool ;; esac
         # exit() of the tool leads back into the fuzzer, so what was allocated until then is not freed
         echo "FUZZ_READER=$r ASAN_OPTIONS=detect_leaks=0 $program -max_total_time=${2:-600} -max_len=16384 -timeout=20 -rss_limit_mb=4000 -artifact_prefix=build/crash-$r- build/corpus/$r > build/fuzz-$r.log 2>&1; echo \"$r: \$? (\$(grep -oE 'Done [0-9]+ runs' build/fuzz-$r.log))\""
     done | xargs -P "${FUZZ_JOBS:-2}" -d '\n' -n 1 bash -c | tee "$work/long"
