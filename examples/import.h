@@ -1465,4 +1465,5 @@ llmq_status import_row(const import_entry *e, uint32_t row, float *out)
 #pragma GCC pop_options
 #endif
 #undef IMPORT__NO_CONTRACT
+#undef IMPORT_IMPLEMENTATION
 #endif /* IMPORT_IMPLEMENTATION */

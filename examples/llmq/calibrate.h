@@ -124,7 +124,7 @@ static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint
     }
 }
 
-/* Embeddings of windows, each from BOS. */
+/* Embeddings of windows, each from BOS if texts of the model have it. */
 static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window)
 {
     size_t dim = m->model.dim;
@@ -132,8 +132,9 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
     uint32_t *input = (uint32_t *)allocate(window * sizeof *input);
     for (uint32_t at = 0; at < count; at += window) {
         uint32_t n = count - at < window ? count - at : window;
-        input[0] = LLAMA2C_BOS;
-        memcpy(input + 1, ids + at, (n - 1) * sizeof *input);
+        const int shift = begins_with_bos(m);
+        input[0] = bos_of(m);
+        memcpy(input + shift, ids + at, (n - (uint32_t)shift) * sizeof *input);
         check(lm_embed(&m->model, &m->state, input, n), "embedding the text");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
     }

@@ -4,8 +4,8 @@
        x86_64-w64-mingw32-gcc -O2 examples/llmq/llmq.c -o llmq.exe
        llmq COMMAND --help
 
-   Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer,
-   which a bundle carries with it as the value "tokenizer".
+   Models are .llmq bundles, GGUF files or llama2.c checkpoints. Text is tokenized by the tokenizer
+   of the model, which a bundle carries with it as the value "tokenizer".
 
    The exit code is 0 if everything that was asked for has been done and written, 2 if the
    command line was not understood, else 1. */
@@ -24,10 +24,20 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include "../lm.h"
 #define LLAMA2C_IMPLEMENTATION
 #include "../llama2c.h"
-#define SENSE_IMPLEMENTATION
-#include "../sense.h"
 #define GGUF_IMPLEMENTATION
 #include "../gguf.h"
+#define JSON_IMPLEMENTATION
+#include "../json.h"
+#define SAFETENSORS_IMPLEMENTATION
+#include "../safetensors.h"
+#define IMPORT_IMPLEMENTATION
+#include "../import.h"
+#define TOKENIZER_IMPLEMENTATION
+#include "../tokenizer.h"
+#define TOKENIZER_READ_IMPLEMENTATION
+#include "../tokenizer_read.h"
+#define SENSE_IMPLEMENTATION
+#include "../sense.h"
 #define IMATRIX_IMPLEMENTATION
 #include "../imatrix.h"
 

@@ -80,7 +80,8 @@ static void score_window(contestant *c, int n, const uint32_t *targets, double *
     }
 }
 
-/* Windows of `window` tokens, each from BOS at position 0; every token is scored. Returns the number of tokens. */
+/* Windows of `window` tokens, each from BOS at position 0, or else from the token before; every token
+   is scored. Returns the number of tokens. */
 static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t count, uint32_t window, int threads)
 {
     uint32_t vocab = c->m.model.vocab, done, *input = (uint32_t *)allocate(window * sizeof *input);
@@ -88,7 +89,7 @@ static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t coun
     for (int k = 0; k < n; k++) c[k].logits = (float *)allocate((size_t)window * vocab * sizeof(float));
     for (done = 0; done < count; done += c->length) {
         uint32_t length = count - done < window ? count - done : window;
-        input[0] = LLAMA2C_BOS;
+        input[0] = begins_with_bos(&c[0].m) || done == 0 ? bos_of(&c[0].m) : ids[done - 1];
         memcpy(input + 1, ids + done, (length - 1) * sizeof *input);
         for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
         run_all(c, n, threads);

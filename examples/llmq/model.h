@@ -19,11 +19,10 @@ typedef struct loaded {
     lm_model model;
     lm_state state;
     int has_tokenizer;
-    llama2c_tokenizer tokenizer;
-    uint32_t prefix;           /* does a space go before a text? */
+    tokenizer tokens;
+    unsigned char *made;       /* the tokenizer, if the bundle has one of llama2.c */
     int quiet;                 /* no progress of its layers */
     void *memory;              /* of the model */
-    uint32_t *index;           /* of the tokenizer */
 } loaded;
 
 static void add_value(llmq_entry *e, const char *name, uint32_t type, const void *data, size_t size)
@@ -230,6 +229,45 @@ static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_sta
     return wrong(p, "%s: %s (%s)", path, llmq_status_text(status), name);
 }
 
+/* A tokenizer of llama2.c in the form of tokenizer.h. */
+static int convert_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, uint32_t prefix,
+                             problem *p)
+{
+    uint32_t *index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *index);
+    llama2c_tokenizer old;
+    tokenizer_llama2c from;
+    tokenizer_source source;
+    size_t work_size;
+    llmq_status status;
+    if (!read_tokenizer(&old, path, bytes, size, m->model.vocab, index, p)) {
+        free(index);
+        return 0;
+    }
+    tokenizer_read_llama2c(&old, &from, &source);
+    if (!prefix) source.flags &= ~TOKENIZER_ADD_SPACE;
+    if ((status = tokenizer_build_size(&source, &work_size)) == LLMQ_OK) {
+        m->made = (unsigned char *)allocate(work_size);
+        status = tokenizer_build(&source, m->made, work_size, &size);
+    }
+    free(index);
+    if (status == LLMQ_OK) status = tokenizer_open(&m->tokens, m->made, size);
+    return status == LLMQ_OK || wrong(p, "%s: the tokenizer: %s (token %u)", path, llmq_status_text(status), source.fault);
+}
+
+/* The tokenizer of a bundle, in its own form or in that of llama2.c. */
+static int open_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, uint32_t prefix,
+                          problem *p)
+{
+    llmq_status status;
+    if (size < 4 || memcmp(bytes, "LTOK", 4) != 0) return convert_tokenizer(m, path, bytes, size, prefix, p);
+    if ((status = tokenizer_open(&m->tokens, bytes, size)) != LLMQ_OK)
+        return wrong(p, "%s: the tokenizer: %s", path, llmq_status_text(status));
+    if (m->tokens.count > m->model.vocab)
+        return wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, m->tokens.count,
+                     m->model.vocab);
+    return 1;
+}
+
 /* A model of the bytes of a bundle, without room to run it; what is allocated is its own also
    where something is wrong. */
 static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, size_t size, problem *p)
@@ -237,7 +275,7 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     llmq_error error;
     const void *tok;
     size_t need, tok_size;
-    uint32_t index;
+    uint32_t index, prefix = 1;
     llmq_status status;
     memset(m, 0, sizeof *m);
     m->bytes = bytes;
@@ -257,11 +295,9 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
         return wrong_model(p, path, &m->model, status);
     }
     if (need == 0) return wrong(p, "%s: the model is too large for this machine", path);
-    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
+    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &prefix, p)) return 0;
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
-    m->index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *m->index);
-    m->has_tokenizer = read_tokenizer(&m->tokenizer, path, (const unsigned char *)tok, tok_size, m->model.vocab,
-                                      m->index, p);
+    m->has_tokenizer = open_tokenizer(m, path, (const unsigned char *)tok, tok_size, prefix, p);
     return m->has_tokenizer;
 }
 
@@ -366,15 +402,21 @@ static void close_model(loaded *m)
     free(m->memory);
     free(m->state.x); /* the first of its memory */
     release(m->bytes);
-    free(m->index);
+    free(m->made);
     memset(m, 0, sizeof *m);
 }
 
 /* Does a text of this model begin with a token of its own, and which? */
-static int begins_with_bos(const loaded *m) { (void)m; return 1; }
-static uint32_t bos_of(const loaded *m) { (void)m; return LLAMA2C_BOS; }
+static int begins_with_bos(const loaded *m)
+{
+    return m->has_tokenizer && m->tokens.flags & TOKENIZER_ADD_BOS && m->tokens.bos != TOKENIZER_NONE;
+}
 
-static const unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
+static uint32_t bos_of(const loaded *m) { return begins_with_bos(m) ? m->tokens.bos : 0; }
+
+#include "foreign.h"
+
+static const unsigned char *read_model(const char *path, const char *tokenizer_path, int prefix, size_t *size)
 {
     size_t raw_size;
     const unsigned char *raw = map_file(path, &raw_size), *bytes;
@@ -382,21 +424,25 @@ static const unsigned char *read_model(const char *path, const char *tokenizer, 
         *size = raw_size;
         return raw;
     }
-    bytes = from_checkpoint(path, raw, raw_size, tokenizer, prefix, size);
+    if (raw_size >= 4 && memcmp(raw, "GGUF", 4) == 0) return from_gguf(path, raw, raw_size, size);
+    bytes = from_checkpoint(path, raw, raw_size, tokenizer_path, prefix, size);
     release(raw);
     return bytes;
 }
 
+/* The ids of a text, without BOS. */
 static uint32_t *encode_text(const loaded *m, const char *path, const char *text, size_t size, uint32_t *count)
 {
-    const size_t need = llama2c_encode_work_size(size);
+    const size_t need = m->has_tokenizer ? tokenizer_work_size(&m->tokens, size) : 0;
     uint32_t *ids;
+    size_t n;
     void *work;
     if (!m->has_tokenizer) fail("%s has no tokenizer; give one with --tokenizer FILE", path);
     if (need == 0 || size > SIZE_MAX / 8) fail("a text of %zu bytes is too long", size);
     ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
     work = allocate(need);
-    *count = llama2c_encode(&m->tokenizer, text, size, (int)m->prefix, ids, work);
+    check(tokenizer_encode(&m->tokens, text, size, 0, ids, size + 1, &n, work, need), "the tokens of the text");
+    *count = (uint32_t)n;
     free(work);
     return ids;
 }

@@ -77,21 +77,19 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
                        double top_p, uint32_t seed)
 {
     float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
-    uint32_t previous = LLAMA2C_BOS, position, token = ids[0];
+    uint32_t position, token = ids[0];
     double start = seconds();
     words held = { NULL, 0, 0 };
     for (position = 0; position < tokens; position++) {
         const char *piece;
-        uint32_t length;
-        char byte;
+        uint32_t length, type;
         check(lm_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
         check_logits(m, logits, 1);
-        previous = token;
         token = position + 1 < count ? ids[position + 1]
-                : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
-        if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
-        piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
-        print_generated(&held, piece, length);
+                : sample(logits, m->tokens.count, temperature, top_p, seed, position);
+        if (tokenizer_is_end(&m->tokens, token) || (begins_with_bos(m) && token == bos_of(m))) break;
+        type = tokenizer_piece(&m->tokens, token, position == 0 && begins_with_bos(m), &piece, &length);
+        if (type != TOKENIZER_CONTROL) print_generated(&held, piece, length);
         flush_output();
     }
     print_generated(&held, NULL, 0);
@@ -103,9 +101,12 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
 static uint32_t *prompt_ids(const loaded *m, const char *path, const char *prompt, uint32_t *count)
 {
     uint32_t *ids = encode_text(m, path, prompt, strlen(prompt), count);
-    memmove(ids + 1, ids, *count * sizeof *ids);
-    ids[0] = LLAMA2C_BOS;
-    ++*count;
+    if (begins_with_bos(m)) {
+        memmove(ids + 1, ids, *count * sizeof *ids);
+        ids[0] = bos_of(m);
+        ++*count;
+    }
+    if (*count == 0) fail("%s: an empty prompt, and texts of this model begin with no token of their own", path);
     return ids;
 }
 
