@@ -544,6 +544,9 @@ static void test_config_refused(void)
                "scaling of RoPE", "windows");
     REFUSED_HF("gemma3_text", files_json(&f, "rope_parameters", "{\"full_attention\": {}, \"other\": {}}"), no,
                "rope_parameters", "kinds");
+    REFUSED_HF("gemma3_text",
+               files_json(&f, "rope_parameters", "{\"full_attention\": {}, \"sliding_attention\": {\"type\": \"linear\"}}"),
+               no, "type", "beside a window");
     REFUSED_HF("qwen2", files_json(&f, "layer_types", "[\"full_attention\"]"), no, "layer_types", "each layer");
     REFUSED_HF("qwen2", files_json(&f, "layer_types", "[\"full_attention\",\"full_attention\",\"full_attention\"]"),
                no, "layer_types", "each layer");
@@ -635,6 +638,8 @@ static void test_config_tensors(void)
     REFUSED_HF("llama", files_tensor_of(&f, "model.norm.weight", 1, 4, 0), bad, "model.norm.weight", "shape");
     REFUSED_HF("llama", files_json(&f, "tie_word_embeddings", "false"), missing, "lm_head.weight", "missing");
     REFUSED_HF("llama", files_tensor_of(&f, "lm_head.weight", 5, 8, 0), no, "lm_head.weight", "differs");
+    REFUSED_HF("llama", (files_tensor_of(&f, "lm_head.weight", 5, 8, 30), f.tensor[f.tensors - 1].shift = 1), no,
+               "lm_head.weight", "differs");
     /* the same as the embedding */
     ACCEPTED_HF("llama", files_tensor_of(&f, "lm_head.weight", 5, 8, 30), "head 6, rope_halves 1");
     CHECK_EQ(m.tensors, 2 + 2 * 9);
@@ -652,6 +657,22 @@ static void test_config_tensors(void)
     if (find(&m, "norm", &e)) CHECK(!e.data && import_row(&e, 0, row) == LLMQ_OK && bits_of(row[0]) == bits_of(1.25f));
     if (find(&m, "layers.1.wk", &e)) CHECK(e.data && import_row(&e, 0,
                                                                 row) == LLMQ_OK && bits_of(row[0]) == bits_of(0.25f));
+}
+
+/* Waves are 2 pi 10000^(i / 3), 6.28, 135.4 and 2916 positions long, and the bounds 200 / 8 and 200 / 2. */
+static void test_llama3(void)
+{
+    static const float expected[3] = { 1.0f, 16.0f, 16.0f };
+    float row[3];
+    import_entry e;
+    files_safetensors_model(&f, "llama");
+    files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 16, \"low_freq_factor\": 2, "
+                                   "\"high_freq_factor\": 8, \"original_max_position_embeddings\": 200}");
+    check_at("%s", "llama3");
+    CHECK_EQ(open_model(), LLMQ_OK);
+    if (find(&m, "rope_factors", &e))
+        CHECK(e.rows == 1 && e.cols == 3 && import_row(&e, 0, row) == LLMQ_OK && memcmp(row, expected, sizeof row) == 0);
+    check_at("%s", "");
 }
 
 /* ---- bytes that are changed ---- */
@@ -695,6 +716,7 @@ int main(void)
     test_config_refused();
     test_config_values();
     test_config_tensors();
+    test_llama3();
     CHECK_EQ(import_open_gguf(&m, NULL, 1), LLMQ_E_ARG);
     CHECK_EQ(import_open_safetensors(&m, NULL, NULL, 1), LLMQ_E_ARG);
     files_gguf_model(&f, "gemma3");
