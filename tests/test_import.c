@@ -336,13 +336,13 @@ static void test_gguf_keys(void)
     REFUSED("gemma3", (files_u32(&f, "gemma3.attention.sliding_window", 4),
                        files_list(&f, "gemma3.attention.sliding_window_pattern", 2, 2, 0)), bad,
             "attention.sliding_window_pattern", "each layer");
-    REFUSED("llama", files_drop(&f, "llama.block_count"), missing, "block_count", "missing");
-    REFUSED("llama", files_drop(&f, "llama.context_length"), missing, "context_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.embedding_length"), missing, "embedding_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.feed_forward_length"), missing, "feed_forward_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.attention.head_count"), missing, "attention.head_count", "missing");
+    REFUSED("llama", files_drop(&f, "llama.block_count"), missing, "llama.block_count", "missing");
+    REFUSED("llama", files_drop(&f, "llama.context_length"), missing, "llama.context_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.embedding_length"), missing, "llama.embedding_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.feed_forward_length"), missing, "llama.feed_forward_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.attention.head_count"), missing, "llama.attention.head_count", "missing");
     REFUSED("llama", files_drop(&f, "llama.attention.layer_norm_rms_epsilon"), missing,
-            "attention.layer_norm_rms_epsilon", "missing");
+            "llama.attention.layer_norm_rms_epsilon", "missing");
     REFUSED("granite", files_drop(&f, "granite.logit_scale"), missing, "granite.logit_scale", "missing");
     REFUSED("llama", files_list(&f, "tokenizer.ggml.tokens", FILES_VOCAB + 1, 0, 0), bad, "tokenizer.ggml.tokens",
             "rows");
