@@ -18,6 +18,7 @@ typedef struct files_key {
 typedef struct files_tensor {
     char name[80];
     uint32_t type, rows, cols; /* type: 0 F32, 1 F16, 30 BF16; others in GGUF alone */
+    uint32_t shift;            /* of the data */
 } files_tensor;
 
 typedef struct files_model {
@@ -113,6 +114,7 @@ static inline void files_tensor_of(files_model *f, const char *name, uint32_t ro
     t->type = type;
     t->rows = rows;
     t->cols = cols;
+    t->shift = 0;
 }
 
 /* One for each layer. */
@@ -128,12 +130,12 @@ static inline void files_layers(files_model *f, const char *name, uint32_t rows,
 
 static inline size_t files_width(uint32_t type) { return type == 0 ? 4 : 2; }
 
-/* Elements are 0.25, 0.5 ... 1.75: all three types hold them. */
+/* Elements are 0.25, 0.5 ... 1.75, from the first again: all three types hold them. */
 static inline void files_data(const files_tensor *t, unsigned char *out)
 {
     uint32_t i;
     for (i = 0; i < t->rows * t->cols; i++) {
-        float x = (float)(1 + i % 7) * 0.25f;
+        float x = (float)(1 + (i + t->shift) % 7) * 0.25f;
         uint32_t u = bits_of(x);
         if (t->type == 0) put32(out + 4 * i, u);
         else if (t->type == 30) put16(out + 2 * i, u >> 16);

@@ -336,13 +336,13 @@ static void test_gguf_keys(void)
     REFUSED("gemma3", (files_u32(&f, "gemma3.attention.sliding_window", 4),
                        files_list(&f, "gemma3.attention.sliding_window_pattern", 2, 2, 0)), bad,
             "attention.sliding_window_pattern", "each layer");
-    REFUSED("llama", files_drop(&f, "llama.block_count"), missing, "block_count", "missing");
-    REFUSED("llama", files_drop(&f, "llama.context_length"), missing, "context_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.embedding_length"), missing, "embedding_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.feed_forward_length"), missing, "feed_forward_length", "missing");
-    REFUSED("llama", files_drop(&f, "llama.attention.head_count"), missing, "attention.head_count", "missing");
+    REFUSED("llama", files_drop(&f, "llama.block_count"), missing, "llama.block_count", "missing");
+    REFUSED("llama", files_drop(&f, "llama.context_length"), missing, "llama.context_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.embedding_length"), missing, "llama.embedding_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.feed_forward_length"), missing, "llama.feed_forward_length", "missing");
+    REFUSED("llama", files_drop(&f, "llama.attention.head_count"), missing, "llama.attention.head_count", "missing");
     REFUSED("llama", files_drop(&f, "llama.attention.layer_norm_rms_epsilon"), missing,
-            "attention.layer_norm_rms_epsilon", "missing");
+            "llama.attention.layer_norm_rms_epsilon", "missing");
     REFUSED("granite", files_drop(&f, "granite.logit_scale"), missing, "granite.logit_scale", "missing");
     REFUSED("llama", files_list(&f, "tokenizer.ggml.tokens", FILES_VOCAB + 1, 0, 0), bad, "tokenizer.ggml.tokens",
             "rows");
@@ -544,6 +544,10 @@ static void test_config_refused(void)
                "scaling of RoPE", "windows");
     REFUSED_HF("gemma3_text", files_json(&f, "rope_parameters", "{\"full_attention\": {}, \"other\": {}}"), no,
                "rope_parameters", "kinds");
+    REFUSED_HF("gemma3_text",
+               files_json(&f, "rope_parameters",
+                          "{\"full_attention\": {}, \"sliding_attention\": {\"type\": \"linear\"}}"),
+               no, "type", "beside a window");
     REFUSED_HF("qwen2", files_json(&f, "layer_types", "[\"full_attention\"]"), no, "layer_types", "each layer");
     REFUSED_HF("qwen2", files_json(&f, "layer_types", "[\"full_attention\",\"full_attention\",\"full_attention\"]"),
                no, "layer_types", "each layer");
@@ -635,6 +639,8 @@ static void test_config_tensors(void)
     REFUSED_HF("llama", files_tensor_of(&f, "model.norm.weight", 1, 4, 0), bad, "model.norm.weight", "shape");
     REFUSED_HF("llama", files_json(&f, "tie_word_embeddings", "false"), missing, "lm_head.weight", "missing");
     REFUSED_HF("llama", files_tensor_of(&f, "lm_head.weight", 5, 8, 0), no, "lm_head.weight", "differs");
+    REFUSED_HF("llama", (files_tensor_of(&f, "lm_head.weight", 5, 8, 30), f.tensor[f.tensors - 1].shift = 1), no,
+               "lm_head.weight", "differs");
     /* the same as the embedding */
     ACCEPTED_HF("llama", files_tensor_of(&f, "lm_head.weight", 5, 8, 30), "head 6, rope_halves 1");
     CHECK_EQ(m.tensors, 2 + 2 * 9);
@@ -654,15 +660,35 @@ static void test_config_tensors(void)
                                                                 row) == LLMQ_OK && bits_of(row[0]) == bits_of(0.25f));
 }
 
+/* Waves are 2 pi 10000^(i / 3), 6.28, 135.4 and 2916 positions long, and the bounds 200 / 8 and 200 / 2. */
+static void test_llama3(void)
+{
+    static const float expected[3] = { 1.0f, 16.0f, 16.0f };
+    float row[3];
+    import_entry e;
+    files_safetensors_model(&f, "llama");
+    files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 16, \"low_freq_factor\": 2, "
+                                   "\"high_freq_factor\": 8, \"original_max_position_embeddings\": 200}");
+    check_at("%s", "llama3");
+    CHECK_EQ(open_model(), LLMQ_OK);
+    if (find(&m, "rope_factors", &e))
+        CHECK(e.rows == 1 && e.cols == 3 && import_row(&e, 0, row) == LLMQ_OK &&
+              memcmp(row, expected, sizeof row) == 0);
+    check_at("%s", "");
+}
+
 /* ---- bytes that are changed ---- */
 
+/* Each byte of config.json, or of the metadata of a GGUF file. */
 static void test_every_byte(const char *name, const unsigned char *file, size_t size, size_t config)
 {
     static const unsigned char value[3] = { 0x00, 0x7f, 0xff };
     unsigned char *copy = (unsigned char *)malloc(size), *text = (unsigned char *)malloc(config ? config : 1);
     llmq_status status;
-    size_t i, k, most = config ? config : size;
+    size_t i, k, most = config;
+    gguf g;
     if (!copy || !text) exit(2);
+    if (!config && CHECK_EQ(gguf_open(&g, file, size), LLMQ_OK)) most = g.data;
     for (i = 0; i < most; i++)
         for (k = 0; k < 3; k++) {
             memcpy(copy, file, size);
@@ -695,6 +721,7 @@ int main(void)
     test_config_refused();
     test_config_values();
     test_config_tensors();
+    test_llama3();
     CHECK_EQ(import_open_gguf(&m, NULL, 1), LLMQ_E_ARG);
     CHECK_EQ(import_open_safetensors(&m, NULL, NULL, 1), LLMQ_E_ARG);
     files_gguf_model(&f, "gemma3");
