@@ -37,7 +37,7 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h tokenizer.h tokenizer_unicode.h)
+HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h tokenizer.h tokenizer_read.h tokenizer_unicode.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors fuzz-long clean
