@@ -1198,7 +1198,8 @@ static int tokenizer__turn_is_right(const tokenizer_turn *turn)
 {
     if ((!turn->text && turn->length) || (!turn->system && turn->system_length)) return 0;
     if (turn->turn == TOKENIZER_TURN_USER) return 1;
-    return !turn->system && (turn->turn == TOKENIZER_TURN_ASSISTANT || (turn->turn == TOKENIZER_TURN_REPLY && !turn->length));
+    if (turn->system) return 0;
+    return turn->turn == TOKENIZER_TURN_ASSISTANT || (turn->turn == TOKENIZER_TURN_REPLY && turn->length == 0);
 }
 
 llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room, size_t *count,
@@ -1348,8 +1349,8 @@ static int tokenizer__byte_token(const unsigned char *s, size_t n, unsigned char
     if (n == 1) return *byte = s[0], 1;
     if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return 0;
     for (i = 3; i < 5; i++) {
-        digit = s[i] >= '0' && s[i] <= '9' ? s[i] - (uint32_t)'0' : s[i] >= 'A' && s[i] <= 'F' ? s[i] - (uint32_t)'A' + 10
-              : s[i] >= 'a' && s[i] <= 'f' ? s[i] - (uint32_t)'a' + 10 : 16;
+        digit = s[i] >= '0' && s[i] <= '9' ? s[i] - (uint32_t)'0'
+              : (s[i] | 32) >= 'a' && (s[i] | 32) <= 'f' ? (s[i] | 32u) - (uint32_t)'a' + 10 : 16;
         if (digit > 15) return 0;
         value = value << 4 | digit;
     }
@@ -1583,7 +1584,8 @@ static void tokenizer__store_header(tokenizer__builder *b, uint32_t w, uint32_t 
     uint32_t i;
     memcpy(b->out, "LTOK", 4);
     b->at = 4;
-    tokenizer__store(b, 1, 1), tokenizer__store(b, w, 1), tokenizer__store(b, s->kind, 1), tokenizer__store(b, s->pre, 1);
+    tokenizer__store(b, 1, 1), tokenizer__store(b, w, 1);
+    tokenizer__store(b, s->kind, 1), tokenizer__store(b, s->pre, 1);
     tokenizer__store(b, s->chat, 1), tokenizer__store(b, s->ends, 1), tokenizer__store(b, s->flags, 2);
     tokenizer__store(b, s->count, 4), tokenizer__store(b, units, 4), tokenizer__store(b, b->entries, 4);
     tokenizer__store(b, b->specials, 4), tokenizer__store(b, sorted, 4), tokenizer__store(b, b->text, 4);
@@ -1654,11 +1656,11 @@ typedef struct tokenizer__names {
 uint32_t tokenizer_pre_find(const char *name, size_t length, uint32_t *flags)
 {
     static const tokenizer__names list[] = {
-        { TOKENIZER_PRE_GPT2, 0, " gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert"
-          " jina-v1-en jina-v2-code roberta-bpe mpt olmo jais trillion granite-docling " },
+        { TOKENIZER_PRE_GPT2, 0, " gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum"
+          " modern-bert jina-v1-en jina-v2-code roberta-bpe mpt olmo jais trillion granite-docling " },
         { TOKENIZER_PRE_DIGITS, 0, " starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 " },
-        { TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE | TOKENIZER_ADD_BOS, " llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral"
-          " midm-2.0 lfm2 jina-v5-nano " },
+        { TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE | TOKENIZER_ADD_BOS, " llama3 llama-v3 llama-bpe falcon3 falcon-h1"
+          " pixtral midm-2.0 lfm2 jina-v5-nano " },
         { TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, " glm4 glm5 " },
         { TOKENIZER_PRE_LLAMA3, 0, " dbrx smaug-bpe chatglm-bpe " },
         { TOKENIZER_PRE_QWEN2, 0, " qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2 " },

@@ -139,7 +139,7 @@ static const char *use_text(const tokenizer *t, const char *text, size_t n, int 
     if (!broken && whole && t->kind == TOKENIZER_BYTES && flags == 0 && at != n) broken = "a text that ends early";
     if (!broken && need > 64 && n > 200) { /* too little memory is refused or enough, but never overrun */
         status = tokenizer_encode(t, text, n, flags, ids, room, &again, work, 64);
-        if (status != LLMQ_E_WORKSPACE && (status != LLMQ_OK || again != count)) broken = "another text in little memory";
+        if (status != LLMQ_E_WORKSPACE && (status != LLMQ_OK || again != count)) broken = "another text in less memory";
     }
     free(ids);
     free(work);

@@ -98,7 +98,8 @@ static void test_special(void)
     free(bytes);
 }
 
-static void check_turn(const tokenizer *t, const tokenizer_turn *turn, const uint32_t *head, size_t heads, uint32_t list)
+static void check_turn(const tokenizer *t, const tokenizer_turn *turn, const uint32_t *head, size_t heads,
+                       uint32_t list)
 {
     const uint16_t *expected = golden_chat_ids;
     uint32_t ids[ROOM], k;

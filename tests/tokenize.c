@@ -9,6 +9,8 @@
 #include "../llmq.h"
 #define GGUF_IMPLEMENTATION
 #include "../examples/gguf.h"
+#define JSON_IMPLEMENTATION
+#include "../examples/json.h"
 #define LLAMA2C_IMPLEMENTATION
 #include "../examples/llama2c.h"
 #define TOKENIZER_IMPLEMENTATION
