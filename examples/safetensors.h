@@ -413,13 +413,14 @@ llmq_status safetensors_index_open(safetensors_index *x, const void *text, size_
     memset(&view, 0, sizeof view);
     status = json_open(&root, text, size);
     if (status != LLMQ_OK) return status;
-    while ((status = json_next(&root, &at, &key, &value)) == LLMQ_OK) {
+    if (root.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
+    while (json_next(&root, &at, &key, &value) == LLMQ_OK) {
         if (json_is(&key, "weight_map")) {
             view.map = value;
             maps++;
         } else if (!json_is(&key, "metadata")) return LLMQ_E_UNSUPPORTED;
     }
-    if (status != LLMQ_E_NOT_FOUND || maps != 1 || view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
+    if (maps != 1 || view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
     at = 0;
     while ((status = safetensors_index_next(&view, &at, &p)) == LLMQ_OK) {
         if (view.tensors == SAFETENSORS_MAX_INDEX) return LLMQ_E_LIMIT;
