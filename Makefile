@@ -23,7 +23,7 @@
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
-#   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
+#   make fuzz-long   coverage-guided fuzzing of bundles, files of models, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
 
 CC ?= cc
