@@ -97,7 +97,8 @@ static const char *use_number(const json_value *v)
     double x = -7.0, expected;
     uint64_t u = 7;
     llmq_status status = json_number(v, &x);
-    if (status != LLMQ_OK && (status != LLMQ_E_LIMIT || x > -7.0 || x < -7.0)) return "an unknown status of json_number";
+    if (status != LLMQ_OK && status != LLMQ_E_LIMIT) return "an unknown status of json_number";
+    if (status != LLMQ_OK && (x > -7.0 || x < -7.0)) return "a refused number is stored";
     if (status == LLMQ_OK && v->size < sizeof text) {
         memcpy(text, v->at, v->size);
         text[v->size] = 0;
@@ -105,7 +106,8 @@ static const char *use_number(const json_value *v)
         if (*end || memcmp(&x, &expected, sizeof x) != 0) return "a number is not that of the C library";
     }
     status = json_integer(v, &u);
-    if (status != LLMQ_OK && status != LLMQ_E_LIMIT && status != LLMQ_E_CORRUPT) return "an unknown status of json_integer";
+    if (status != LLMQ_OK && status != LLMQ_E_LIMIT && status != LLMQ_E_CORRUPT)
+        return "an unknown status of json_integer";
     return status == LLMQ_OK || u == 7 ? NULL : "a refused integer is stored";
 }
 
@@ -121,8 +123,10 @@ static const char *use_json(use_bytes all, const json_value *v, uint32_t depth, 
     if (!use_inside(all, v->at, v->size) || v->size == 0) return "a value is not inside";
     if (v->type == JSON_STRING) return use_string(v);
     if (v->type == JSON_NUMBER) return use_number(v);
-    if (json_is(v, "") || json_string(v, NULL, 0, &length) != LLMQ_E_CORRUPT || length) return "another type is a string";
-    if (json_number(v, &x) != LLMQ_E_CORRUPT || json_integer(v, &u) != LLMQ_E_CORRUPT) return "another type is a number";
+    if (json_is(v, "") || json_string(v, NULL, 0, &length) != LLMQ_E_CORRUPT || length)
+        return "another type is a string";
+    if (json_number(v, &x) != LLMQ_E_CORRUPT || json_integer(v, &u) != LLMQ_E_CORRUPT)
+        return "another type is a number";
     if (v->type != JSON_OBJECT && json_find(v, "", &found) != LLMQ_E_CORRUPT) return "another type is an object";
     if (json_distinct(v) != LLMQ_E_CORRUPT && v->type != JSON_OBJECT) return "another type is an object";
     if (v->type < JSON_STRING)
@@ -231,9 +235,11 @@ static const char *use_index(const unsigned char *bytes, size_t size, llmq_statu
         return memcmp(&x, &before, sizeof x) ? "a refused index has changed the view" : NULL;
     }
     for (n = 0; safetensors_index_next(&x, &at, &p) == LLMQ_OK; n++) {
-        if (!use_inside(all, p.name, p.name_length) || !use_inside(all, p.file, p.file_length)) return "a name is not inside";
+        if (!use_inside(all, p.name, p.name_length) || !use_inside(all, p.file, p.file_length))
+            return "a name is not inside";
         if (p.name_length == 0 || p.file_length == 0 || p.file[0] == '.' || memchr(p.file, '/', p.file_length) ||
-            memchr(p.file, '\\', p.file_length) || memchr(p.file, ':', p.file_length) || memchr(p.file, 0, p.file_length))
+            memchr(p.file, '\\', p.file_length) || memchr(p.file, ':', p.file_length) ||
+            memchr(p.file, 0, p.file_length))
             return "the name of a file leads elsewhere";
     }
     return n == x.tensors ? NULL : "a wrong number of tensors";
@@ -268,8 +274,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #ifdef REPLAY
 #include "replay.h"
 static const char some_json[] =
-    "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"<s>\": 0, \"\\u0120a\": 1, \"\\ud83d\\ude00\": 2}, \"merges\": [[\"a\", \"b\"],\n"
-    "[\"c\", \"d e\"]]}, \"x\": [-1.5e-3, 0.1, true, false, null, 18446744073709551615, {}, [], \"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]}";
+    "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"<s>\": 0, \"\\u0120a\": 1, \"\\ud83d\\ude00\": 2},\n"
+    "\"merges\": [[\"a\", \"b\"], [\"c\", \"d e\"]]}, \"x\": [-1.5e-3, 0.1, true, false, null, 18446744073709551615,"
+    "{}, [], \"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]}";
 REPLAY_MAIN({ "model.safetensors", golden_safetensors, sizeof golden_safetensors },
             { "index.json", golden_index, sizeof golden_index },
             { "some.json", (const unsigned char *)some_json, sizeof some_json - 1 })

@@ -75,8 +75,8 @@ static void test_tensors(const gguf *g)
         }
         CHECK_EQ((long)t.rows, (long)golden_tensor[i].decoded);
         for (row = 0; row < golden_tensor[i].decoded; row++) {
+            check_at("%s, row %d", golden_tensor[i].name, (int)row);
             CHECK_EQ(gguf_row(&t, row, out), LLMQ_OK);
-            if (checksum_of(out, (size_t)t.cols) != golden_tensor[i].rows[row]) check_at("%s, row %d", t.name, (int)row);
             CHECK(checksum_of(out, (size_t)t.cols) == golden_tensor[i].rows[row]);
         }
         CHECK(out[t.cols] < -7.0f && out[t.cols] > -8.0f);
@@ -334,7 +334,8 @@ static void test_alignments(void)
     begin(1, 1), add_u32("general.alignment", 0x80000000u), add_tensor("t", 0, 1, 1, 0);
     expect("an alignment of 2^31", 64, LLMQ_E_TRUNCATED);
     for (i = 3; i < 12; i++) {
-        begin(2, 1), add_u32("general.alignment", 1u << i), add_tensor("t", 0, 1, 1, 0), add_tensor("u", 0, 1, 1, 1u << i);
+        begin(2, 1), add_u32("general.alignment", 1u << i), add_tensor("t", 0, 1, 1, 0);
+        add_tensor("u", 0, 1, 1, 1u << i);
         expect("an alignment", 2u << i, LLMQ_OK);
     }
     begin(2, 1), add_u32("general.alignment", 8), add_tensor("t", 0, 1, 1, 0), add_tensor("u", 0, 1, 1, 4);
@@ -385,8 +386,8 @@ static void test_types(void)
         { 10, 256, 84 }, { 11, 256, 110 }, { 12, 256, 144 }, { 13, 256, 176 }, { 14, 256, 210 }, { 15, 256, 292 },
         { 16, 256, 66 }, { 17, 256, 74 }, { 18, 256, 98 }, { 19, 256, 50 }, { 20, 32, 18 }, { 21, 256, 110 },
         { 22, 256, 82 }, { 23, 256, 136 }, { 24, 1, 1 }, { 25, 1, 2 }, { 26, 1, 4 }, { 27, 1, 8 }, { 28, 1, 8 },
-        { 29, 256, 56 }, { 30, 1, 2 }, { 34, 256, 54 }, { 35, 256, 66 }, { 39, 32, 17 }, { 40, 64, 36 }, { 41, 128, 18 },
-        { 42, 64, 18 }
+        { 29, 256, 56 }, { 30, 1, 2 }, { 34, 256, 54 }, { 35, 256, 66 }, { 39, 32, 17 }, { 40, 64, 36 },
+        { 41, 128, 18 }, { 42, 64, 18 }
     };
     uint32_t type, i = 0;
     for (type = 0; type < 300; type++) {
@@ -487,11 +488,11 @@ static void many(uint32_t values, uint32_t tensors, uint32_t twin)
     uint32_t i;
     begin(tensors, values);
     for (i = 0; i < values; i++) {
-        (void)snprintf(name, sizeof name, "a.key.that.begins.as.all.others.do.%ld", (long)(i == twin ? 0 : i * 7919 % values));
+        (void)snprintf(name, sizeof name, "a.key.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % values));
         add_u32(name, i);
     }
     for (i = 0; i < tensors; i++) {
-        (void)snprintf(name, sizeof name, "a.name.that.begins.as.all.others.do.%ld", (long)(i == twin ? 0 : i * 7919 % tensors));
+        (void)snprintf(name, sizeof name, "a.name.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % tensors));
         add_tensor(name, 0, 8, 1, (uint64_t)32 * i);
     }
     while (made.n % 32) *more(1) = 0;
@@ -517,7 +518,8 @@ static void test_many(void)
     many(GGUF_MAX_VALUES, GGUF_MAX_TENSORS, GGUF_MAX_TENSORS);
     start = clock();
     CHECK_EQ(gguf_open(&g, made.bytes, made.n), LLMQ_OK);
-    CHECK((double)(clock() - start) < 20.0 * CLOCKS_PER_SEC); /* with sanitizers; a comparison of all pairs takes minutes */
+    /* with sanitizers, on a slow machine; a comparison of all pairs takes minutes */
+    CHECK((double)(clock() - start) < 20.0 * CLOCKS_PER_SEC);
     many(GGUF_MAX_VALUES, GGUF_MAX_TENSORS, GGUF_MAX_TENSORS - 1);
     CHECK_EQ(gguf_open(&g, made.bytes, made.n), LLMQ_E_CORRUPT);
     many(GGUF_MAX_VALUES + 1, 0, GGUF_MAX_TENSORS);
