@@ -4,15 +4,15 @@
        #define GGUF_IMPLEMENTATION
        #include "gguf.h"
 
-   A GGUF file has values (the metadata: numbers, strings, arrays of them, each under a key), tensors
-   (name, shape, type), and the data of the tensors. The format is described in ggml's docs/gguf.md.
-   Read are versions 2 and 3, little-endian. Version 1, big-endian files and arrays of arrays are
-   refused.
+   A GGUF file has values (the metadata: numbers, strings, arrays of them, each under a key), the
+   descriptions of tensors (name, shape, type), and their data. ggml's docs/gguf.md describes the
+   format. Versions 2 and 3 are read, little-endian. Version 1, big-endian files and arrays of
+   arrays are refused.
 
    The file may come from anywhere. gguf_open checks every count, length, offset and product. Each
    tensor is inside the file, aligned, and behind the data of the tensor before it. No key and no
-   name occurs twice. gguf_open takes time in proportion to the file's metadata, times one for each
-   64 tensors and one for each 64 keys: some tenths of a second at the limits below.
+   name occurs twice. gguf_open reads the metadata once more for each 64 keys, and the descriptions
+   of tensors for each 64 tensors. It takes a few milliseconds for a model, 0.2 s at the limits below.
 
    Nothing is copied: views point into the bytes and live as long as they do. No memory is needed
    but 1,300 bytes of stack. Strings are not terminated, and whether they are UTF-8 is not checked.
@@ -48,7 +48,7 @@ extern "C" {
 #define GGUF_I64    11u
 #define GGUF_F64    12u
 
-/* A file that gguf_open has checked. Callers may read bytes, size, version, alignment and the counts. */
+/* A file that gguf_open has checked. Callers may read all but the places in the last line. */
 typedef struct gguf {
     const unsigned char *bytes;
     size_t size;
@@ -83,9 +83,9 @@ typedef struct gguf_tensor {
      LLMQ_E_ARG          NULL
      LLMQ_E_MAGIC        no GGUF file
      LLMQ_E_TRUNCATED    the file ends before a value or a tensor does
-     LLMQ_E_UNSUPPORTED  a version, big-endian file, type of a value, array of arrays, or type of a tensor
-                         that is not known
-     LLMQ_E_LIMIT        GGUF_MAX_VALUES, GGUF_MAX_TENSORS, GGUF_MAX_NAME, or 2^63 elements or more in a tensor
+     LLMQ_E_UNSUPPORTED  a big-endian file; an array of arrays; a version, a type of a value or a type
+                         of a tensor that is not known
+     LLMQ_E_LIMIT        GGUF_MAX_VALUES, GGUF_MAX_TENSORS or GGUF_MAX_NAME; 2^63 elements or more
      LLMQ_E_CORRUPT      everything else: a key or name that is empty, has a 0 in it or occurs twice; a
                          bool that is neither 0 nor 1; an alignment that is not a power of two from 8 on;
                          more than 4 dimensions, or one of 0; a row that is not whole blocks; a tensor that
@@ -96,7 +96,7 @@ LLMQ_NODISCARD llmq_status gguf_open(gguf *g, const void *bytes, size_t size);
    LLMQ_E_NOT_FOUND: there are no more. */
 LLMQ_NODISCARD llmq_status gguf_next_value(const gguf *g, size_t *at, gguf_value *v);
 
-/* The value of a key. It takes time in proportion to the metadata: 2 ms where a vocabulary is among it.
+/* The value of a key. The search takes time in proportion to the metadata: 2 ms with a vocabulary.
    LLMQ_E_NOT_FOUND: no such key; *v is untouched. */
 LLMQ_NODISCARD llmq_status gguf_find_value(const gguf *g, const char *key, gguf_value *v);
 
@@ -121,9 +121,10 @@ LLMQ_NODISCARD llmq_status gguf_next_tensor(const gguf *g, size_t *at, gguf_tens
 LLMQ_NODISCARD llmq_status gguf_find_tensor(const gguf *g, const char *name, gguf_tensor *t);
 
 /* Decodes a row of a tensor to floats: t->cols of them. Any bytes may be decoded; results may be
-   infinite or NaN. They are the floats of gguf.quants.dequantize of PyPI's package gguf, to the bit,
-   but for the bits of a NaN.
-   Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4.
+   infinite or NaN. They are the floats of gguf.quants.dequantize (PyPI's package gguf) to the bit,
+   except for the bits of a NaN.
+   Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0
+   MXFP4.
    Errors; out is then untouched:
      LLMQ_E_ARG          NULL, or row is not below t->rows
      LLMQ_E_UNSUPPORTED  another type: gguf_type_name(t->type) */
@@ -132,9 +133,9 @@ LLMQ_NODISCARD llmq_status gguf_row(const gguf_tensor *t, uint64_t row, float *o
 /* The name of a type of tensors, as "Q4_K"; "?" of one that is not known. */
 const char *gguf_type_name(uint32_t type);
 
-/* Which part of a split model the file is, from 0 on, and of how many; 0 and 1 where it is not split.
-   LLMQ_E_CORRUPT: the values split.no, split.count and split.tensors.count contradict each other, or
-   the file; *part and *parts are then untouched. */
+/* Which part of a split model the file is, from 0 on, and of how many; 0 and 1 if it is not split.
+   LLMQ_E_CORRUPT: the values split.no, split.count and split.tensors.count contradict each other or
+   the file, or some are missing; *part and *parts are then untouched. */
 LLMQ_NODISCARD llmq_status gguf_split(const gguf *g, uint32_t *part, uint32_t *parts);
 
 #ifdef __cplusplus
@@ -227,7 +228,7 @@ static gguf__text gguf__string(gguf__cursor *c)
     return t;
 }
 
-/* A key, or the name of a tensor. Callers look for them by C strings, so a 0 inside would hide one. */
+/* A key, or the name of a tensor. Callers search by C strings, so a byte of 0 would hide a name. */
 static gguf__text gguf__name(gguf__cursor *c)
 {
     gguf__text t = gguf__string(c);
@@ -343,9 +344,9 @@ llmq_status gguf_string(const gguf_value *v, size_t *at, const char **s, size_t 
 
 /* ---- rows: each type has a function for one block ----
 
-   out first gets the codes as floats, which hold them exactly, and then the scales. How a type packs
-   its codes is in ggml's ggml-common.h (the structs) and ggml-quants.c; here after the order of the
-   operations in quants.py of the package gguf, since roundings depend on it. */
+   out first gets the codes as floats, which hold them exactly. Then they are scaled. The structs in
+   ggml's ggml-common.h say how a type packs its codes. The order of the operations is that of
+   quants.py in the package gguf, since roundings depend on it. */
 
 static float gguf__half(const unsigned char *b) { return llmq_f16_to_f32((uint16_t)(b[0] | b[1] << 8)); }
 
@@ -354,8 +355,8 @@ static void gguf__fill(float *out, uint32_t n, float x)
     while (n-- > 0) *out++ = x;
 }
 
-/* Adds unit times each code in n bytes. The bytes are in chunks of width. Those of a chunk have first
-   the lowest bits of all, then the next bits of all. */
+/* Adds unit times each code in n bytes. The bytes are in chunks of width. The codes of a chunk are
+   the lowest bits of all its bytes, then the next bits of all. */
 static void gguf__add(float *out, const unsigned char *b, uint32_t n, uint32_t width, uint32_t bits, int unit)
 {
     uint32_t shift, i;
@@ -448,7 +449,8 @@ static void gguf__q2_k(const unsigned char *b, float *out)
     for (i = 0; i < 16; i++) gguf__scale_and_add(out + 16 * i, 16, d * (float)(b[i] & 15), -(m * (float)(b[i] >> 4)));
 }
 
-/* A set high bit means that 4 is not subtracted. Scales have 6 bits: 4 in one of 8 bytes, 2 in one of 4. */
+/* A set high bit means that 4 is not subtracted. Scales have 6 bits: 4 in one of 8 bytes, and 2 in
+   one of 4. */
 static void gguf__q3_k(const unsigned char *b, float *out)
 {
     const unsigned char *s = b + 96;
@@ -525,8 +527,8 @@ static void gguf__iq4_xs(const unsigned char *b, float *out)
     }
 }
 
-/* A byte has `count` digits of base 3 as a fraction: times 3, and the digit is what passes 256. The
-   first digits of n bytes come first, then the second of all. */
+/* A byte is a fraction of 256 with digits of base 3, of which count are used: times 3, the digit is
+   the whole part. The first digits of n bytes come first, then the second digits of all. */
 static float *gguf__ternary(const unsigned char *b, uint32_t n, uint32_t count, float *out)
 {
     static const uint32_t power[5] = { 1, 3, 9, 27, 81 };
@@ -551,7 +553,7 @@ static void gguf__tq2_0(const unsigned char *b, float *out)
     gguf__scale(out, 256, gguf__half(b + 64));
 }
 
-/* The scale is a power of two, 2^(e - 128): half of what the byte says, since the points are doubled. */
+/* The scale is 2^(e - 128), half of the 2^(e - 127) of the format, since the points are doubled. */
 static void gguf__mxfp4(const unsigned char *b, float *out)
 {
     uint32_t e = b[0], bits = e < 2 ? (uint32_t)0x00200000 << e : (e - 1) << 23;

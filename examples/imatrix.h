@@ -230,7 +230,7 @@ static llmq_status imatrix__floats(const gguf_tensor *t, const unsigned char **f
     return LLMQ_OK;
 }
 
-/* The counts of sums: mostly right after them, so the search begins there, at at, and goes round. */
+/* The counts of sums: mostly right after them, so the search begins there (*at) and goes round. */
 static llmq_status imatrix__partner(const imatrix *m, size_t at, const gguf_tensor *sums, gguf_tensor *counts)
 {
     size_t start = at, base = sums->name_length - 8;

@@ -4,8 +4,8 @@
        #define JSON_IMPLEMENTATION
        #include "json.h"
 
-   json_open checks the whole text: nothing that the grammar forbids is accepted (no comma before a
-   bracket, no comment, no byte order mark), nor broken UTF-8, nor half of a surrogate pair. The other
+   json_open checks the whole text. It refuses all that the grammar forbids (a comma before a
+   bracket, a comment, a byte order mark), broken UTF-8, and half of a surrogate pair. The other
    functions read what was checked, so they fail only because a value has another type, or is not
    there. Walk through an object or an array:
 
@@ -61,7 +61,9 @@ LLMQ_NODISCARD llmq_status json_open(json_value *root, const void *text, size_t 
 LLMQ_NODISCARD llmq_status json_next(const json_value *in, size_t *at, json_value *key, json_value *value);
 
 /* The member of an object with a key; of several the first.
-   LLMQ_E_CORRUPT: in is no object. LLMQ_E_NOT_FOUND: it has no such member. *value is then untouched. */
+   Errors; *value is then untouched:
+     LLMQ_E_CORRUPT    in is no object
+     LLMQ_E_NOT_FOUND  it has no such member */
 LLMQ_NODISCARD llmq_status json_find(const json_value *in, const char *key, json_value *value);
 
 /* Checks that no key of an object occurs twice. It looks at a 64-bit hash of each key. Two keys
@@ -73,14 +75,14 @@ LLMQ_NODISCARD llmq_status json_distinct(const json_value *in);
 /* A number, rounded to the nearest double, ties to even.
    Errors; *x is then untouched:
      LLMQ_E_CORRUPT  no number
-     LLMQ_E_LIMIT    over the largest double, or more than 19 digits between leading and last zeros */
+     LLMQ_E_LIMIT    over the largest double; more than 19 digits without leading and last zeros */
 LLMQ_NODISCARD llmq_status json_number(const json_value *v, double *x);
 
 /* A number that is written as an integer from 0 on.
    LLMQ_E_CORRUPT: it is not. LLMQ_E_LIMIT: 2^64 or more. *x is then untouched. */
 LLMQ_NODISCARD llmq_status json_integer(const json_value *v, uint64_t *x);
 
-/* The text of a string: UTF-8, without quotation marks, escapes replaced. It may contain bytes of 0.
+/* The text of a string: UTF-8, without quotation marks, with escapes replaced; it may contain a 0.
    out: room bytes; v->size bytes are always enough. Not terminated. out may be NULL if room is 0.
    *length: bytes of the text, also with LLMQ_E_WORKSPACE.
    Errors:
@@ -180,7 +182,7 @@ static uint32_t json__check_hex(json__cursor *c)
     return v;
 }
 
-/* What follows a backslash. A high surrogate must be followed by a low one, which stands nowhere else. */
+/* What follows a backslash. A low surrogate must follow a high one, and stands nowhere else. */
 static void json__check_escape(json__cursor *c)
 {
     unsigned char byte = json__peek(c);
@@ -200,7 +202,7 @@ static void json__check_escape(json__cursor *c)
     if (v < 0xdc00 || v > 0xdfff) json__fail(c, LLMQ_E_CORRUPT);
 }
 
-/* A character of two to four bytes. The second byte tells overlong forms, surrogates and what is over
+/* A character of two to four bytes. The second byte tells overlong forms, surrogates and codes over
    U+10FFFF (Unicode 15, table 3-7). */
 static void json__check_utf8(json__cursor *c)
 {
@@ -553,8 +555,8 @@ static uint32_t json__subtract(json__large *a, const json__large *b)
 /* The double next to a / b, both above 0. */
 static llmq_status json__quotient(json__large *a, json__large *b, double *x)
 {
-    /* a / b times 2^shift is from 2^54 to 2^56: so its integer part has all bits of a double and one
-       more, and what remains of a only says whether there is something below. */
+    /* a / b times 2^shift is from 2^54 to 2^56. So its integer part has all bits of a double and
+       one more, and the remainder of a only says whether something is below. */
     int32_t shift = 55 - (int32_t)json__bits(a) + (int32_t)json__bits(b), drop;
     uint64_t q = 0, bits, rest, half;
     int32_t i;
@@ -575,7 +577,7 @@ static llmq_status json__quotient(json__large *a, json__large *b, double *x)
     return LLMQ_OK;
 }
 
-/* The digits without leading and last zeros, as an integer, and the power of ten that belongs to it. */
+/* The digits without leading and last zeros, as an integer, and the power of ten that is its unit. */
 static llmq_status json__decimal(const json_value *v, json__large *digits, int64_t *power)
 {
     const char *p = v->at, *end = v->at + v->size;
@@ -597,7 +599,7 @@ static llmq_status json__decimal(const json_value *v, json__large *digits, int64
     }
     if (p < end) {
         negative = *++p == '-';
-        /* a text is far shorter than 10^15 bytes, so more digits here decide what the number becomes */
+        /* a text is far shorter than 10^15 bytes: its digits do not make up for more than this */
         for (; p < end; p++)
             if (json__is_digit(*p) && exponent < (int64_t)1 << 50) exponent = exponent * 10 + (*p - '0');
         *power += negative ? -exponent : exponent;

@@ -1,17 +1,18 @@
-/* safetensors.h - reader of safetensors files, the model files of Hugging Face - public domain or MIT
+/* safetensors.h - reader of safetensors files, the model files of Hugging Face - public domain or
+   MIT
 
    Do this in one C or C++ file, after llmq.h and json.h (with its implementation in some file):
        #define SAFETENSORS_IMPLEMENTATION
        #include "safetensors.h"
 
-   A file has 8 bytes (the length of the header, little-endian), the header (a JSON object that gives
-   each tensor, by name, dtype, shape and data_offsets), and the data of the tensors, little-endian
+   A file has 8 bytes (the length of the header, little-endian), the header (a JSON object with
+   dtype, shape and data_offsets of each tensor, by name), and the data of the tensors, little-endian
    and without gaps. Members of __metadata__ are passed over. Everything else that is not known is
-   refused. The format is described in the README of huggingface/safetensors.
+   refused. The README of huggingface/safetensors describes the format.
 
-   A large model is split into shards: files of their own, and a JSON text beside them,
-   model.safetensors.index.json, that gives the file of each tensor. The caller opens the files. Their
-   names come from the text, so safetensors_index_open refuses those that could lead elsewhere.
+   A large model is split into shards, which are files of their own. A JSON text beside them,
+   model.safetensors.index.json, gives the file of each tensor. The caller opens the files. Their
+   names come from the text, so safetensors_index_open refuses a name that could lead elsewhere.
 
    Files may come from anywhere: what is opened is checked in full, as in gguf.h. Nothing is copied:
    views point into the bytes and live as long as they do. No memory is needed but 2,600 bytes of
@@ -26,8 +27,8 @@
 extern "C" {
 #endif
 
-#define SAFETENSORS_MAX_TENSORS 16384u /* of a file: safetensors_open takes half a second for them */
-#define SAFETENSORS_MAX_INDEX 65536u   /* tensors of an index: safetensors_index_open takes a second for them */
+#define SAFETENSORS_MAX_TENSORS 16384u /* in a file: safetensors_open then takes half a second */
+#define SAFETENSORS_MAX_INDEX 65536u   /* in an index: safetensors_index_open then takes 2 s */
 #define SAFETENSORS_MAX_NAME 255u      /* bytes of a name of a tensor or file */
 #define SAFETENSORS_MAX_DIMS 8u
 
@@ -94,16 +95,16 @@ typedef struct safetensors_place {
     size_t name_length, file_length;
 } safetensors_place;
 
-/* Checks the text of an index. The names of files have no '/', '\' or ':' and no control characters,
-   and do not begin with '.': they are files beside the index.
+/* Checks the text of an index. The name of a file has no '/', '\' or ':' and no control character,
+   and does not begin with '.', so it is a file beside the index.
    text: size bytes, not terminated; they stay in use. *x is written only with LLMQ_OK.
    Errors:
      LLMQ_E_ARG          NULL
      LLMQ_E_TRUNCATED    the text ends early
      LLMQ_E_UNSUPPORTED  a member other than weight_map and metadata; a name with an escape in it
      LLMQ_E_LIMIT        SAFETENSORS_MAX_INDEX or _NAME, JSON_MAX_DEPTH
-     LLMQ_E_CORRUPT      everything else: no JSON, no weight_map, a name of a tensor that occurs twice, a
-                         name of a file that could lead elsewhere */
+     LLMQ_E_CORRUPT      everything else: no JSON, no weight_map, a tensor that occurs twice, a name of
+                         a file that could lead elsewhere */
 LLMQ_NODISCARD llmq_status safetensors_index_open(safetensors_index *x, const void *text, size_t size);
 
 /* The next tensor in the order of the index. *at is 0 before the first.
@@ -282,7 +283,7 @@ llmq_status safetensors_find(const safetensors *s, const char *name, safetensors
     return LLMQ_E_NOT_FOUND;
 }
 
-/* ---- no data overlap: those of 128 tensors at a time are sorted, and those behind them looked up ---- */
+/* ---- no data overlap: the extents of 128 tensors are sorted, and the others looked up ---- */
 
 #define SAFETENSORS__SORTED 128u
 
@@ -290,7 +291,7 @@ typedef struct safetensors__extent {
     const unsigned char *start, *end;
 } safetensors__extent;
 
-/* Whether e overlaps one of count sorted extents; if not, it is put there as long as there is room. */
+/* Whether e overlaps one of count sorted extents; if not, it is put there if there is room. */
 static int safetensors__overlaps(safetensors__extent *sorted, uint32_t *count, safetensors__extent e)
 {
     uint32_t low = 0, high = *count;
@@ -413,13 +414,14 @@ llmq_status safetensors_index_open(safetensors_index *x, const void *text, size_
     memset(&view, 0, sizeof view);
     status = json_open(&root, text, size);
     if (status != LLMQ_OK) return status;
-    while ((status = json_next(&root, &at, &key, &value)) == LLMQ_OK) {
+    if (root.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
+    while (json_next(&root, &at, &key, &value) == LLMQ_OK) {
         if (json_is(&key, "weight_map")) {
             view.map = value;
             maps++;
         } else if (!json_is(&key, "metadata")) return LLMQ_E_UNSUPPORTED;
     }
-    if (status != LLMQ_E_NOT_FOUND || maps != 1 || view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
+    if (maps != 1 || view.map.type != JSON_OBJECT) return LLMQ_E_CORRUPT;
     at = 0;
     while ((status = safetensors_index_next(&view, &at, &p)) == LLMQ_OK) {
         if (view.tensors == SAFETENSORS_MAX_INDEX) return LLMQ_E_LIMIT;

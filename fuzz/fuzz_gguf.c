@@ -109,10 +109,10 @@ static const char *use_tensor(const gguf *g, const gguf_tensor *t, uint64_t i, c
     if (!use_inside(g, t->data, t->size)) return "data are not inside";
     if (t->size / t->row_size != t->rows || t->size % t->row_size) return "a tensor's shape and size differ";
     if (t->row_size < t->cols / 256) return "a row is too small";
-    if ((size_t)(t->data - g->bytes) % g->alignment || t->data < g->bytes + g->data) return "data are not in their place";
+    if ((size_t)(t->data - g->bytes) % g->alignment || t->data < g->bytes + g->data) return "data are misplaced";
     if (t->data < *used) return "data overlap";
     *used = t->data + t->size;
-    if (i < 32 && (gguf_find_tensor(g, name, &found) != LLMQ_OK || found.data != t->data)) return "a tensor is not found";
+    if (i < 32 && (gguf_find_tensor(g, name, &found) != LLMQ_OK || found.data != t->data)) return "a tensor is lost";
     return use_rows(t);
 }
 

@@ -117,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef REPLAY
 #include "replay.h"
-REPLAY_MAIN({ "golden.gguf", golden_gguf, sizeof golden_gguf }, { "foreign.gguf", golden_foreign, sizeof golden_foreign },
+REPLAY_MAIN({ "golden.gguf", golden_gguf, sizeof golden_gguf },
+            { "foreign.gguf", golden_foreign, sizeof golden_foreign },
             { "golden.dat", golden_legacy, sizeof golden_legacy })
 #endif

@@ -70,7 +70,7 @@ static void replay_loop(uint32_t n, const replay_seed *seeds, size_t count)
             replay_damage(input, &size, &seeds[replay_draw(count)]);
         (void)LLVMFuzzerTestOneInput(input, size);
     }
-    printf("%u inputs\n", (unsigned)n);
+    printf("%u inputs of %s and others\n", (unsigned)n, seeds[0].name);
 }
 
 static int replay_file(const char *path)

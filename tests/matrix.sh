@@ -10,7 +10,7 @@ trap 'rm -rf "$out"' EXIT
 for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabihf:arm riscv64-linux-gnu:riscv64; do
     cc=${target%%:*}-gcc run=qemu-${target##*:}
     lacking=$(tests/needs.sh "skipped: $run" "$cc" "$run" 2>&1) || { echo "$lacking"; continue; }
-    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_lm test_imatrix test_import test_tokenizer test_feedback test_flash test_kernels; do
+    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_lm test_gguf test_safetensors test_imatrix test_import test_tokenizer test_feedback test_flash test_kernels; do
         echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
     done
 done > "$out/jobs"
@@ -45,7 +45,7 @@ while IFS='|' read -r name cc run; do
     for t in "${cc%% *}" "${run%% *}"; do
         command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed ($(tests/needs.sh package "$t"))"; continue 2; }
     done
-    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_lm test_imatrix test_import test_tokenizer test_feedback test_flash test_kernels; do
+    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_lm test_gguf test_safetensors test_imatrix test_import test_tokenizer test_feedback test_flash test_kernels; do
         program=$out/$t.$name
         echo "$cc -std=gnu11 -O2 -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $program -lm && $run $program | tail -1 | sed 's/^/$name /' || echo '$name $t: 0 passed, 1 failed'"
     done

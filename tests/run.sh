@@ -116,7 +116,7 @@ job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${ha
 
 # The longest first.
 suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_lm test_core
-test_transform test_viterbi test_sense test_imatrix test_import test_golden test_flash"
+test_transform test_viterbi test_sense test_gguf test_safetensors test_imatrix test_import test_tokenizer test_golden test_flash"
 for f in tests/test_*.c; do
     s=${f#tests/} s=${s%.c}
     [[ " ${suites//$'\n'/ } " == *" $s "* ]] || suites="$suites $s"

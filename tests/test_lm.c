@@ -305,7 +305,8 @@ static void test_functions(void)
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
             lm__rotation t = lm__rotation_at(p, i, 32, -9.21034037f, 1.0f),
-                u = lm__rotation_at(p - 37, i, 32, -9.21034037f, 1.0f), by = lm__rotation_at(37, i, 32, -9.21034037f, 1.0f);
+                u = lm__rotation_at(p - 37, i, 32, -9.21034037f, 1.0f),
+                by = lm__rotation_at(37, i, 32, -9.21034037f, 1.0f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
             u = lm__complex_product(u, by);

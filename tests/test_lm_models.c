@@ -1,6 +1,7 @@
 /* test_lm_models.c - the tiny models of tests/vectors/lm and the logits that belong to them
 
-   tests/gen/lm_models.py made them and says how NAME.logits is laid out. It runs from the root of the project, as all suites. */
+   tests/gen/lm_models.py made them and says how NAME.logits is laid out. It runs from the root of the
+   project, as all suites. */
 #include "check.h"
 
 #define VOCAB 272 /* of every model */

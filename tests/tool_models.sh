@@ -156,7 +156,7 @@ fault T15
 
 # T16: files of other kinds
 while read -r kind words; do
-    check "$kind as a model" fails "k.$kind is neither a .llmq bundle nor a llama2.c checkpoint: it is $words" "$TOOL" run k.$kind
+    [ $kind = gguf ] || check "$kind as a model" fails "k.$kind is neither a .llmq bundle nor a llama2.c checkpoint: it is $words" "$TOOL" run k.$kind
     check "$kind as a bundle" fails "k.$kind is no .llmq bundle: it is $words" "$TOOL" inspect k.$kind
     check "$kind as a tokenizer" fails "k.$kind is no tokenizer of llama2.c: it is $words" "$TOOL" run plain.bin --tokenizer k.$kind
     check "$kind as sums" fails "k.$kind is neither sums of 'llmq sense' nor an importance matrix of llama.cpp: it is $words" "$TOOL" quantize plain.llmq out --hessian k.$kind
@@ -164,7 +164,7 @@ while read -r kind words; do
     check "$kind as a recipe" fails "k.$kind is no recipe: it is $words" "$TOOL" quantize plain.llmq out --recipe k.$kind
     check "$kind as coefficients" fails "k.$kind is no file of 'llmq alpha': it is $words" "$TOOL" plan plain.llmq --bpw 4 --alpha k.$kind
 done << 'END'
-gguf a GGUF file, which llmq does not read yet; convert the model to a llama2.c checkpoint
+gguf a GGUF file; it goes where a model is expected
 safetensors a safetensors file, which llmq does not read yet; convert
 pt a zip archive, as PyTorch writes checkpoints; convert
 pickle a Python pickle, as PyTorch wrote checkpoints; convert
@@ -176,6 +176,7 @@ json JSON; give the file of weights
 v2 a llama2.c checkpoint of version 1 or 2, which llmq does not read; export the model
 empty empty
 END
+check "a GGUF file that is none" fails "k.gguf: as a GGUF file: " "$TOOL" run k.gguf
 check "an importance matrix as a model" fails "a GGUF file that holds an importance matrix; it goes to --hessian" "$TOOL" run im
 check "sums as a model" fails "plain.sums holds no model: it is a .llmq bundle of sums" "$TOOL" run plain.sums
 check "a text as a model" fails "README.md is neither a .llmq bundle nor a llama2.c checkpoint: it is a text" "$TOOL" run "$root/README.md"

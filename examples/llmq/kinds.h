@@ -137,7 +137,7 @@ static const struct { const char *start; size_t length; const char *what, *advic
 /* Other kinds, tried in this order. Pages, JSON and recipes are texts too, so texts come after them. */
 static const struct { int (*is)(const unsigned char *b, size_t size); const char *what, *advice; } other_kind[] = {
     { is_gguf_imatrix, "a GGUF file that holds an importance matrix", "it goes to --hessian" },
-    { is_gguf, "a GGUF file, which llmq does not read yet", CONVERT },
+    { is_gguf, "a GGUF file", "it goes where a model is expected" },
     { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
     { is_safetensors, "a safetensors file, which llmq does not read yet", CONVERT },
     { is_html, "a page of the web (HTML), not the file itself",

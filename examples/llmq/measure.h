@@ -282,12 +282,13 @@ static int command_ppl(int argc, char **argv)
     const option options[] = {
         OPT_INPUT("text", 0, "FILE", o.text, "what to score"),
         OPT_INPUT("base", 0, "FILE", o.base,
-                  "log-probabilities of the original, as llama-perplexity --kl-divergence-base writes them: its text is "
-                  "scored, and the KL divergence printed"),
+                  "log-probabilities of the original, as llama-perplexity --kl-divergence-base writes them: its text "
+                  "is scored, and the KL divergence printed"),
         OPT_OUTPUT("save-base", 0, "FILE", o.save, "write such a file"),
         OPT_INPUT("reference", 0, "MODEL", o.reference, "also print the KL divergence from this model"),
         OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
-        OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS, "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
+        OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS,
+                  "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
         OPT_SWITCH("own", 0, o.own, "windows from BOS of which every token is scored, also the last, shorter one"),
         OPT_TEXT("abits", 0, "BITS", o.abits, ABITS_HELP),
         OPT_LIST("kv-bits", 0, "LIST", o.kv, KV_HELP "; a list, with --own: each, and KL from the first"),

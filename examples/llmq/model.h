@@ -19,8 +19,11 @@ typedef struct loaded {
     lm_model model;
     lm_state state;
     int has_tokenizer;
+    int is_old;                /* the tokenizer is one of llama2.c */
     tokenizer tokens;
-    unsigned char *made;       /* the tokenizer, if the bundle has one of llama2.c */
+    llama2c_tokenizer old;
+    uint32_t prefix;           /* old: does a space go before a text? */
+    uint32_t *index;           /* of it */
     int quiet;                 /* no progress of its layers */
     void *memory;              /* of the model */
 } loaded;
@@ -229,37 +232,15 @@ static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_sta
     return wrong(p, "%s: %s (%s)", path, llmq_status_text(status), name);
 }
 
-/* A tokenizer of llama2.c in the form of tokenizer.h. */
-static int convert_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, uint32_t prefix,
-                             problem *p)
-{
-    uint32_t *index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *index);
-    llama2c_tokenizer old;
-    tokenizer_llama2c from;
-    tokenizer_source source;
-    size_t work_size;
-    llmq_status status;
-    if (!read_tokenizer(&old, path, bytes, size, m->model.vocab, index, p)) {
-        free(index);
-        return 0;
-    }
-    tokenizer_read_llama2c(&old, &from, &source);
-    if (!prefix) source.flags &= ~TOKENIZER_ADD_SPACE;
-    if ((status = tokenizer_build_size(&source, &work_size)) == LLMQ_OK) {
-        m->made = (unsigned char *)allocate(work_size);
-        status = tokenizer_build(&source, m->made, work_size, &size);
-    }
-    free(index);
-    if (status == LLMQ_OK) status = tokenizer_open(&m->tokens, m->made, size);
-    return status == LLMQ_OK || wrong(p, "%s: the tokenizer: %s (token %u)", path, llmq_status_text(status), source.fault);
-}
-
 /* The tokenizer of a bundle, in its own form or in that of llama2.c. */
-static int open_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, uint32_t prefix,
-                          problem *p)
+static int open_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, problem *p)
 {
     llmq_status status;
-    if (size < 4 || memcmp(bytes, "LTOK", 4) != 0) return convert_tokenizer(m, path, bytes, size, prefix, p);
+    m->is_old = size < 4 || memcmp(bytes, "LTOK", 4) != 0;
+    if (m->is_old) {
+        m->index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *m->index);
+        return read_tokenizer(&m->old, path, bytes, size, m->model.vocab, m->index, p);
+    }
     if ((status = tokenizer_open(&m->tokens, bytes, size)) != LLMQ_OK)
         return wrong(p, "%s: the tokenizer: %s", path, llmq_status_text(status));
     if (m->tokens.count > m->model.vocab)
@@ -275,7 +256,7 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     llmq_error error;
     const void *tok;
     size_t need, tok_size;
-    uint32_t index, prefix = 1;
+    uint32_t index;
     llmq_status status;
     memset(m, 0, sizeof *m);
     m->bytes = bytes;
@@ -295,9 +276,9 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
         return wrong_model(p, path, &m->model, status);
     }
     if (need == 0) return wrong(p, "%s: the model is too large for this machine", path);
-    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &prefix, p)) return 0;
+    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
-    m->has_tokenizer = open_tokenizer(m, path, (const unsigned char *)tok, tok_size, prefix, p);
+    m->has_tokenizer = open_tokenizer(m, path, (const unsigned char *)tok, tok_size, p);
     return m->has_tokenizer;
 }
 
@@ -402,17 +383,40 @@ static void close_model(loaded *m)
     free(m->memory);
     free(m->state.x); /* the first of its memory */
     release(m->bytes);
-    free(m->made);
+    free(m->index);
     memset(m, 0, sizeof *m);
 }
 
 /* Does a text of this model begin with a token of its own, and which? */
 static int begins_with_bos(const loaded *m)
 {
-    return m->has_tokenizer && m->tokens.flags & TOKENIZER_ADD_BOS && m->tokens.bos != TOKENIZER_NONE;
+    if (!m->has_tokenizer || m->is_old) return 1; /* checkpoints of llama2.c */
+    return m->tokens.flags & TOKENIZER_ADD_BOS && m->tokens.bos != TOKENIZER_NONE;
 }
 
-static uint32_t bos_of(const loaded *m) { return begins_with_bos(m) ? m->tokens.bos : 0; }
+static uint32_t bos_of(const loaded *m)
+{
+    return !m->has_tokenizer || m->is_old ? LLAMA2C_BOS : begins_with_bos(m) ? m->tokens.bos : 0;
+}
+
+/* How many ids the tokenizer has. */
+static uint32_t ids_of(const loaded *m) { return m->is_old ? m->old.count : m->tokens.count; }
+
+/* Does this id end a text? */
+static int is_end(const loaded *m, uint32_t id)
+{
+    if (begins_with_bos(m) && id == bos_of(m)) return 1;
+    return m->is_old ? id == LLAMA2C_EOS : tokenizer_is_end(&m->tokens, id);
+}
+
+/* The text of an id behind `previous`; *byte: room for one. NULL: it is none. */
+static const char *piece_of(const loaded *m, uint32_t previous, uint32_t id, char *byte, uint32_t *length)
+{
+    const char *piece;
+    if (m->is_old) return llama2c_decode(&m->old, previous, id, byte, length);
+    return tokenizer_piece(&m->tokens, id, begins_with_bos(m) && previous == bos_of(m), &piece, length)
+           == TOKENIZER_CONTROL ? NULL : piece;
+}
 
 #include "foreign.h"
 
@@ -433,7 +437,8 @@ static const unsigned char *read_model(const char *path, const char *tokenizer_p
 /* The ids of a text, without BOS. */
 static uint32_t *encode_text(const loaded *m, const char *path, const char *text, size_t size, uint32_t *count)
 {
-    const size_t need = m->has_tokenizer ? tokenizer_work_size(&m->tokens, size) : 0;
+    const size_t need = !m->has_tokenizer ? 0
+        : m->is_old ? llama2c_encode_work_size(size) : tokenizer_work_size(&m->tokens, size);
     uint32_t *ids;
     size_t n;
     void *work;
@@ -441,8 +446,12 @@ static uint32_t *encode_text(const loaded *m, const char *path, const char *text
     if (need == 0 || size > SIZE_MAX / 8) fail("a text of %zu bytes is too long", size);
     ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
     work = allocate(need);
-    check(tokenizer_encode(&m->tokens, text, size, 0, ids, size + 1, &n, work, need), "the tokens of the text");
-    *count = (uint32_t)n;
+    if (m->is_old) {
+        *count = llama2c_encode(&m->old, text, size, (int)m->prefix, ids, work);
+    } else {
+        check(tokenizer_encode(&m->tokens, text, size, 0, ids, size + 1, &n, work, need), "the tokens of the text");
+        *count = (uint32_t)n;
+    }
     free(work);
     return ids;
 }

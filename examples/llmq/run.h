@@ -77,19 +77,20 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
                        double top_p, uint32_t seed)
 {
     float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
-    uint32_t position, token = ids[0];
+    uint32_t previous, position, token = ids[0];
     double start = seconds();
     words held = { NULL, 0, 0 };
     for (position = 0; position < tokens; position++) {
         const char *piece;
-        uint32_t length, type;
+        uint32_t length;
+        char byte;
         check(lm_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
         check_logits(m, logits, 1);
+        previous = token;
         token = position + 1 < count ? ids[position + 1]
-                : sample(logits, m->tokens.count, temperature, top_p, seed, position);
-        if (tokenizer_is_end(&m->tokens, token) || (begins_with_bos(m) && token == bos_of(m))) break;
-        type = tokenizer_piece(&m->tokens, token, position == 0 && begins_with_bos(m), &piece, &length);
-        if (type != TOKENIZER_CONTROL) print_generated(&held, piece, length);
+                : sample(logits, ids_of(m), temperature, top_p, seed, position);
+        if (is_end(m, token)) break;
+        if ((piece = piece_of(m, previous, token, &byte, &length)) != NULL) print_generated(&held, piece, length);
         flush_output();
     }
     print_generated(&held, NULL, 0);
