@@ -176,7 +176,7 @@ json JSON; give the file of weights
 v2 a llama2.c checkpoint of version 1 or 2, which llmq does not read; export the model
 empty empty
 END
-check "a GGUF file that is none" fails "k.gguf: as a GGUF file: " "$TOOL" run k.gguf
+check "a GGUF file that is none" fails "k.gguf: general.architecture: missing" "$TOOL" run k.gguf
 check "an importance matrix as a model" fails "a GGUF file that holds an importance matrix; it goes to --hessian" "$TOOL" run im
 check "sums as a model" fails "plain.sums holds no model: it is a .llmq bundle of sums" "$TOOL" run plain.sums
 check "a text as a model" fails "README.md is neither a .llmq bundle nor a llama2.c checkpoint: it is a text" "$TOOL" run "$root/README.md"

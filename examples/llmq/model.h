@@ -428,7 +428,12 @@ static const unsigned char *read_model(const char *path, const char *tokenizer_p
         *size = raw_size;
         return raw;
     }
-    if (raw_size >= 4 && memcmp(raw, "GGUF", 4) == 0) return from_gguf(path, raw, raw_size, size);
+    if (raw_size >= 4 && memcmp(raw, "GGUF", 4) == 0) {
+        problem p = { { NULL, 0, 0 } };
+        if (says_imatrix(raw, raw_size)) wrong_kind(&p, path, "is no model", raw, raw_size);
+        stop_if(&p);
+        return from_gguf(path, raw, raw_size, size);
+    }
     bytes = from_checkpoint(path, raw, raw_size, tokenizer_path, prefix, size);
     release(raw);
     return bytes;
