@@ -262,7 +262,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 8
+#define LLMQ_VERSION_MINOR 9
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------
