@@ -146,21 +146,12 @@ LLMQ_NODISCARD llmq_status gguf_split(const gguf *g, uint32_t *part, uint32_t *p
 #ifdef GGUF_IMPLEMENTATION
 #include <string.h>
 
-/* As in llmq.h: a * b + c is two roundings, and no vectors that flush subnormal numbers. */
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#if defined(__ARM_FEATURE_MVE)
-#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
-#endif
-#define GGUF__NO_CONTRACT
-#elif defined(__clang__)
-#define GGUF__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
-#if defined(__ARM_FEATURE_MVE)
+/* As in llmq.h: no vectors that flush subnormal numbers, which scales of MXFP4 may be. */
+#if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
-#endif
-#else
-#define GGUF__NO_CONTRACT
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
 #ifdef __cplusplus
@@ -370,9 +361,10 @@ static void gguf__scale(float *out, uint32_t n, float d)
     for (i = 0; i < n; i++) out[i] = d * out[i];
 }
 
+/* The products are exact, so that a fused multiply-add gives the same bits: d is a half (11 bits), or
+   one times a scale of up to 6 bits, and codes have up to 5. check: 11 + 6 + 5 < 24 */
 static void gguf__scale_and_add(float *out, uint32_t n, float d, float m)
 {
-    GGUF__NO_CONTRACT
     uint32_t i;
     for (i = 0; i < n; i++) out[i] = d * out[i] + m;
 }
@@ -821,12 +813,11 @@ llmq_status gguf_split(const gguf *g, uint32_t *part, uint32_t *parts)
 #ifdef __cplusplus
 }
 #endif
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
-#pragma GCC pop_options
-#elif defined(__clang__) && defined(__ARM_FEATURE_MVE)
+#if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#pragma GCC pop_options
 #endif
-#undef GGUF__NO_CONTRACT
 #undef GGUF__SORTED
 #undef GGUF_IMPLEMENTATION
 #endif

@@ -369,7 +369,8 @@ static void test_shapes(void)
     SHAPE(0, (uint64_t)1 << 31, (uint64_t)1 << 31, 64, LLMQ_E_TRUNCATED); /* 2^62 elements, 2^64 bytes: 0 */
     SHAPE(0, large >> 2, 1, 64, LLMQ_E_TRUNCATED);        /* llama.cpp #24759 */
     SHAPE(0, 1, large >> 2, 64, LLMQ_E_TRUNCATED);
-    SHAPE(28, (uint64_t)1 << 61, 1, 64, LLMQ_E_TRUNCATED);
+    SHAPE(28, (uint64_t)1 << 61, 1, 64, LLMQ_E_TRUNCATED); /* 2^64 bytes in a row */
+    SHAPE(28, 1, (uint64_t)1 << 61, 64, LLMQ_E_TRUNCATED); /* 2^64 bytes in all rows */
     SHAPE(12, (uint64_t)1 << 62, 1, 200, LLMQ_E_TRUNCATED);
     SHAPE(12, 255, 1, 200, LLMQ_E_CORRUPT);               /* not whole blocks */
     SHAPE(12, 256, 1, 144, LLMQ_OK);
