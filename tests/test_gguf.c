@@ -483,17 +483,20 @@ static void test_split(void)
 
 /* ---- many ---- */
 
+/* Each has a name of its own, but number twin that of number twin / 2. */
 static void many(uint32_t values, uint32_t tensors, uint32_t twin)
 {
     char name[80];
-    uint32_t i;
+    uint32_t i, k;
     begin(tensors, values);
     for (i = 0; i < values; i++) {
-        (void)snprintf(name, sizeof name, "a.key.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % values));
+        k = i == twin ? i / 2 : i;
+        (void)snprintf(name, sizeof name, "a.key.that.begins.as.all.others.do.%ld", (long)(k * 7919 % values));
         add_u32(name, i);
     }
     for (i = 0; i < tensors; i++) {
-        (void)snprintf(name, sizeof name, "a.name.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % tensors));
+        k = i == twin ? i / 2 : i;
+        (void)snprintf(name, sizeof name, "a.name.that.begins.as.all.others.do.%ld", (long)(k * 7919 % tensors));
         add_tensor(name, 0, 8, 1, (uint64_t)32 * i);
     }
     while (made.n % 32) *more(1) = 0;
