@@ -232,6 +232,11 @@ static void test_strings(void)
         memset(out, 0x5a, sizeof out);
         CHECK_EQ(json_string(&v, out, n, &length), LLMQ_OK);
         CHECK(length == n && memcmp(out, golden_string[i].utf8, n) == 0 && out[n] == 0x5a);
+        if (n > 0) {
+            out[n - 1] = 0x5a;
+            CHECK_EQ(json_string(&v, out, n - 1, &length), LLMQ_E_WORKSPACE);
+            CHECK(length == n && out[n - 1] == 0x5a && memcmp(out, golden_string[i].utf8, n - 1) == 0);
+        }
         CHECK(json_is(&v, golden_string[i].utf8) == (strlen(golden_string[i].utf8) == n));
         CHECK(!json_is(&v, "abcd") && !json_is(&v, "ab"));
     }
