@@ -15,7 +15,7 @@
    of tensors for each 64 tensors. It takes a few milliseconds for a model, 0.2 s at the limits below.
 
    Nothing is copied: views point into the bytes and live as long as they do. No memory is needed
-   but 1,300 bytes of stack. Strings are not terminated, and whether they are UTF-8 is not checked.
+   but 2,000 bytes of stack. Strings are not terminated, and whether they are UTF-8 is not checked.
 
    A model may be split into several files. Each is a GGUF file of its own with some of the tensors.
    gguf_split tells which part a file is, and the caller opens all of them. Only the first has the
@@ -146,21 +146,12 @@ LLMQ_NODISCARD llmq_status gguf_split(const gguf *g, uint32_t *part, uint32_t *p
 #ifdef GGUF_IMPLEMENTATION
 #include <string.h>
 
-/* As in llmq.h: a * b + c is two roundings, and no vectors that flush subnormal numbers. */
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#if defined(__ARM_FEATURE_MVE)
-#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
-#endif
-#define GGUF__NO_CONTRACT
-#elif defined(__clang__)
-#define GGUF__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
-#if defined(__ARM_FEATURE_MVE)
+/* As in llmq.h: no vectors that flush subnormal numbers, which scales of MXFP4 may be. */
+#if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
-#endif
-#else
-#define GGUF__NO_CONTRACT
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
 #ifdef __cplusplus
@@ -265,11 +256,9 @@ static void gguf__value(gguf__cursor *c, gguf_value *v)
     v->at = c->bytes + c->at;
     v->size = c->at;
     width = gguf__width(v->type);
-    if (v->type == GGUF_STRING) {
-        /* before the loop: each has 8 bytes at least */
-        if (v->count > (c->size - c->at) / 8) gguf__fail(c, LLMQ_E_TRUNCATED);
+    if (v->type == GGUF_STRING)
         for (i = 0; i < v->count && c->status == LLMQ_OK; i++) (void)gguf__string(c);
-    } else if (width) (void)gguf__take(c, v->count, width);
+    else if (width) (void)gguf__take(c, v->count, width);
     else gguf__fail(c, LLMQ_E_UNSUPPORTED);
     v->size = c->at - v->size;
     if (v->type == GGUF_BOOL)
@@ -372,9 +361,10 @@ static void gguf__scale(float *out, uint32_t n, float d)
     for (i = 0; i < n; i++) out[i] = d * out[i];
 }
 
+/* The products are exact, so that a fused multiply-add gives the same bits: d is a half (11 bits), or
+   one times a scale of up to 6 bits, and codes have up to 5. check: 11 + 6 + 5 < 24 */
 static void gguf__scale_and_add(float *out, uint32_t n, float d, float m)
 {
-    GGUF__NO_CONTRACT
     uint32_t i;
     for (i = 0; i < n; i++) out[i] = d * out[i] + m;
 }
@@ -823,12 +813,11 @@ llmq_status gguf_split(const gguf *g, uint32_t *part, uint32_t *parts)
 #ifdef __cplusplus
 }
 #endif
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
-#pragma GCC pop_options
-#elif defined(__clang__) && defined(__ARM_FEATURE_MVE)
+#if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#pragma GCC pop_options
 #endif
-#undef GGUF__NO_CONTRACT
 #undef GGUF__SORTED
 #undef GGUF_IMPLEMENTATION
 #endif

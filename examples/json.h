@@ -17,7 +17,7 @@
            }
 
    Nothing is copied: values point into the text and live as long as it does. No memory is needed
-   but some stack, at most 2,100 bytes (json_distinct). Each walk takes time in proportion to the
+   but some stack, at most 2,500 bytes (json_distinct). Each walk takes time in proportion to the
    text that it passes, once for each level. */
 #ifndef JSON_H
 #define JSON_H

@@ -15,7 +15,7 @@
    names come from the text, so safetensors_index_open refuses a name that could lead elsewhere.
 
    Files may come from anywhere: what is opened is checked in full, as in gguf.h. Nothing is copied:
-   views point into the bytes and live as long as they do. No memory is needed but 2,600 bytes of
+   views point into the bytes and live as long as they do. No memory is needed but 3,500 bytes of
    stack. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H

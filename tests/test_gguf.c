@@ -369,7 +369,8 @@ static void test_shapes(void)
     SHAPE(0, (uint64_t)1 << 31, (uint64_t)1 << 31, 64, LLMQ_E_TRUNCATED); /* 2^62 elements, 2^64 bytes: 0 */
     SHAPE(0, large >> 2, 1, 64, LLMQ_E_TRUNCATED);        /* llama.cpp #24759 */
     SHAPE(0, 1, large >> 2, 64, LLMQ_E_TRUNCATED);
-    SHAPE(28, (uint64_t)1 << 61, 1, 64, LLMQ_E_TRUNCATED);
+    SHAPE(28, (uint64_t)1 << 61, 1, 64, LLMQ_E_TRUNCATED); /* 2^64 bytes in a row */
+    SHAPE(28, 1, (uint64_t)1 << 61, 64, LLMQ_E_TRUNCATED); /* 2^64 bytes in all rows */
     SHAPE(12, (uint64_t)1 << 62, 1, 200, LLMQ_E_TRUNCATED);
     SHAPE(12, 255, 1, 200, LLMQ_E_CORRUPT);               /* not whole blocks */
     SHAPE(12, 256, 1, 144, LLMQ_OK);
@@ -482,17 +483,20 @@ static void test_split(void)
 
 /* ---- many ---- */
 
+/* Each has a name of its own, but number twin that of number twin / 2. */
 static void many(uint32_t values, uint32_t tensors, uint32_t twin)
 {
     char name[80];
-    uint32_t i;
+    uint32_t i, k;
     begin(tensors, values);
     for (i = 0; i < values; i++) {
-        (void)snprintf(name, sizeof name, "a.key.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % values));
+        k = i == twin ? i / 2 : i;
+        (void)snprintf(name, sizeof name, "a.key.that.begins.as.all.others.do.%ld", (long)(k * 7919 % values));
         add_u32(name, i);
     }
     for (i = 0; i < tensors; i++) {
-        (void)snprintf(name, sizeof name, "a.name.like.all.others.%ld", (long)(i == twin ? 0 : i * 7919 % tensors));
+        k = i == twin ? i / 2 : i;
+        (void)snprintf(name, sizeof name, "a.name.that.begins.as.all.others.do.%ld", (long)(k * 7919 % tensors));
         add_tensor(name, 0, 8, 1, (uint64_t)32 * i);
     }
     while (made.n % 32) *more(1) = 0;

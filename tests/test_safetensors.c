@@ -232,6 +232,11 @@ static void test_strings(void)
         memset(out, 0x5a, sizeof out);
         CHECK_EQ(json_string(&v, out, n, &length), LLMQ_OK);
         CHECK(length == n && memcmp(out, golden_string[i].utf8, n) == 0 && out[n] == 0x5a);
+        if (n > 0) {
+            out[n - 1] = 0x5a;
+            CHECK_EQ(json_string(&v, out, n - 1, &length), LLMQ_E_WORKSPACE);
+            CHECK(length == n && out[n - 1] == 0x5a && memcmp(out, golden_string[i].utf8, n - 1) == 0);
+        }
         CHECK(json_is(&v, golden_string[i].utf8) == (strlen(golden_string[i].utf8) == n));
         CHECK(!json_is(&v, "abcd") && !json_is(&v, "ab"));
     }
@@ -316,9 +321,9 @@ static void test_distinct(void)
             made.n = 0;
             add("{");
             for (k = 0; k < counts[i]; k++) {
-                /* the twin is spelt otherwise */
+                /* number twin is number twin / 2, spelt otherwise */
                 (void)snprintf(member, sizeof member, "%s\"%s%ld\":0", k ? "," : "", k == twin ? "\\u006b" : "k",
-                               (long)(k == twin ? 0 : k * 7919 % counts[i]));
+                               (long)((k == twin ? k / 2 : k) * 7919 % counts[i]));
                 add(member);
             }
             add("}");
@@ -482,7 +487,7 @@ static void test_places(void)
     file_is("{\"a\":" T("[0]", "4", "4") ",\"b\":" T("[2]", "0", "8") "}", 8, LLMQ_OK);
 }
 
-/* count tensors of 4 bytes, out of order; that of number twin where the first is, or that number missing. */
+/* count tensors of 4 bytes, out of order; that of number twin where number twin / 2 is. */
 static void many(uint32_t count, uint32_t twin)
 {
     unsigned char length[8] = { 0 };
@@ -492,7 +497,7 @@ static void many(uint32_t count, uint32_t twin)
     add_bytes(length, 8);
     add("{");
     for (i = 0; i < count; i++) {
-        at = i == twin ? 0 : i * 7919 % count * 4;
+        at = (i == twin ? i / 2 : i) * 7919 % count * 4;
         (void)snprintf(member, sizeof member, "%s\"t%ld\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%ld,%ld]}",
                        i ? "," : "", (long)i, (long)at, (long)at + 4);
         add(member);
@@ -577,6 +582,25 @@ static void test_index(void)
     index_is("{\"weight_map\":{\"a\":\"b\\u0000\"}}", LLMQ_E_UNSUPPORTED);
 }
 
+/* Names of 255 and 256 bytes. */
+static void test_long_names(void)
+{
+    char name[257], text[700];
+    size_t n;
+    memset(name, 'n', sizeof name);
+    for (n = 255; n <= 256; n++) {
+        const llmq_status status = n == 255 ? LLMQ_OK : LLMQ_E_LIMIT;
+        name[n] = 0;
+        (void)snprintf(text, sizeof text, "{\"%s\":%s}", name, T("[2]", "0", "8"));
+        file_is(text, 8, status);
+        (void)snprintf(text, sizeof text, "{\"weight_map\":{\"%s\":\"a\"}}", name);
+        index_is(text, status);
+        (void)snprintf(text, sizeof text, "{\"weight_map\":{\"a\":\"%s\"}}", name);
+        index_is(text, status);
+        name[n] = 'n';
+    }
+}
+
 int main(void)
 {
     test_grammar();
@@ -595,6 +619,7 @@ int main(void)
     test_places();
     test_many();
     test_index();
+    test_long_names();
     free(made.text);
     return check_done("test_safetensors");
 }
