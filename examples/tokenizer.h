@@ -1599,19 +1599,22 @@ static void tokenizer__store_all(tokenizer__builder *b)
     const uint32_t n = b->s->count, units = tokenizer__units(b);
     const uint32_t sorted = b->s->flags & TOKENIZER_WHOLE ? b->normal : 0;
     const uint32_t w = n < 0xffff && b->text < 0xffff && b->entries < 0xffff && b->s->merges < 0xffff ? 2 : 3;
-    uint32_t i, k = 0, length, byte[256];
+    uint32_t i, k = 0, length;
+    size_t byte, after;
     tokenizer__store_header(b, w, units, sorted);
     memcpy(b->out + b->at, b->type, n);
     b->at += n;
     for (i = 0; i <= n; i++) tokenizer__store(b, b->offset[i], w);
-    for (i = 0; i < 256; i++) byte[i] = TOKENIZER_NONE;
-    for (i = n; i-- > 0;)
-        if (b->type[i] == TOKENIZER_BYTE && b->s->kind == TOKENIZER_CHARS) byte[b->bytes[b->offset[i]]] = i;
-    for (i = 0; i < b->normal && b->s->kind == TOKENIZER_BYTES; i++) {
-        const unsigned char *s = tokenizer__spelled(b, b->sorted[i], &length);
-        if (length == 1) byte[s[0]] = b->sorted[i];
+    byte = b->at;
+    for (i = 0; i < 256; i++) tokenizer__store(b, TOKENIZER_NONE, w);
+    after = b->at;
+    for (i = n; i-- > 0;) { /* of two tokens of a byte the first */
+        const unsigned char *s = tokenizer__spelled(b, i, &length);
+        if (length != 1 || b->type[i] != (b->s->kind == TOKENIZER_CHARS ? TOKENIZER_BYTE : TOKENIZER_NORMAL)) continue;
+        b->at = byte + (size_t)w * s[0];
+        tokenizer__store(b, i, w);
     }
-    for (i = 0; i < 256; i++) tokenizer__store(b, byte[i], w);
+    b->at = after;
     tokenizer__store_units(b, units, w);
     for (i = 0; i <= n; i++) {
         while (k < b->entries && b->entry[b->index[k]].left < i) k++;

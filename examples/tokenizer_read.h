@@ -459,8 +459,8 @@ static llmq_status tokenizer_read__json_kind(const json_value *root, const json_
                                              const char **what)
 {
     json_value v = tokenizer_read__member(model, "byte_fallback"), pattern, string;
-    json_value normalizer = tokenizer_read__member(root, "normalizer"),
-               pre = tokenizer_read__member(root, "pre_tokenizer");
+    json_value normalizer = tokenizer_read__member(root, "normalizer");
+    json_value pre = tokenizer_read__member(root, "pre_tokenizer");
     *what = "normalizer";
     if (v.type == JSON_TRUE) {
         s->kind = TOKENIZER_CHARS;

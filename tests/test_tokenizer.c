@@ -62,7 +62,8 @@ static void test_ids(void)
     check_vocabulary("qwen35", TOKENIZER_PRE_QWEN35, 0, 0, golden_texts, TEXTS, golden_ids_5);
     check_vocabulary("whole", TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, 0, golden_texts, TEXTS, golden_ids_whole);
     check_vocabulary("parsed", TOKENIZER_PRE_LLAMA3, 0, TOKENIZER_PARSE, golden_texts, TEXTS, golden_ids_parsed);
-    check_vocabulary("replaced", TOKENIZER_PRE_QWEN2, 0, TOKENIZER_REPLACE, golden_broken, BROKEN, golden_ids_replaced);
+    check_vocabulary("replaced", TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, TOKENIZER_REPLACE, golden_broken, BROKEN,
+                     golden_ids_replaced);
     check_vocabulary("sentencepiece", TOKENIZER_PRE_NONE, 0, 0, golden_texts, TEXTS, golden_ids_spm0);
     check_vocabulary("with a space", TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE, 0, golden_texts, TEXTS, golden_ids_spm1);
 }
@@ -270,6 +271,51 @@ static void test_fields(void)
     broken_field(84 + n + 2, 0xfff0, 2, LLMQ_E_CORRUPT);
 }
 
+/* The order of tables, what merges give, and bytes at the end; at: of an entry of a section of
+   the stored form, whose numbers have two bytes. */
+static void swap_entries(size_t at, size_t width, llmq_status status)
+{
+    size_t size, k;
+    unsigned char *bytes = golden_build(TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, 0, &size);
+    for (k = 0; k < width; k++) {
+        unsigned char x = bytes[at + k];
+        bytes[at + k] = bytes[at + width + k];
+        bytes[at + width + k] = x;
+    }
+    check_at("entries at %ld swapped", (long)at);
+    CHECK_EQ(status_of(bytes, size), status);
+    check_at("%s", "");
+    free(bytes);
+}
+
+static void test_tables(void)
+{
+    tokenizer t;
+    size_t size, left, at;
+    unsigned char *bytes = golden_build(TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, 0, &size), *longer;
+    CHECK_EQ(tokenizer_open(&t, bytes, size), LLMQ_OK);
+    CHECK_EQ((long)t.width, 2);
+    swap_entries((size_t)(t.order - bytes), 2, LLMQ_E_CORRUPT);
+    swap_entries((size_t)(t.special - bytes), 2, LLMQ_E_CORRUPT);
+    swap_entries((size_t)(t.byte - bytes) + 2 * 'a', 2, LLMQ_E_CORRUPT);
+    for (left = 0; tokenizer__number(t.first, 2, left + 1) < tokenizer__number(t.first, 2, left) + 2; left++) {}
+    at = (size_t)(t.merge - bytes) + 6 * (size_t)tokenizer__number(t.first, 2, left);
+    swap_entries(at, 6, LLMQ_E_CORRUPT);                             /* of one token on the left */
+    swap_entries((size_t)(t.first - bytes) + 2 * left, 2, LLMQ_E_CORRUPT);
+    broken_field(at + 4, 'a' - 33, 2, LLMQ_E_CORRUPT);               /* a result that is shorter */
+    broken_field(at + 4, tokenizer__number(t.merge, 2, 8), 2, LLMQ_E_CORRUPT);
+    broken_field(at + 4, t.count, 2, LLMQ_E_CORRUPT);
+    broken_field(at, GOLDEN_CONTROL, 2, LLMQ_E_CORRUPT);
+    broken_field((size_t)(t.first - bytes) + 2 * t.count, 0xfff0, 2, LLMQ_E_CORRUPT);
+    longer = (unsigned char *)malloc(size + 1);
+    if (!longer) exit(2);
+    memcpy(longer, bytes, size);
+    longer[size] = 0;
+    CHECK_EQ(status_of(longer, size + 1), LLMQ_E_CORRUPT);
+    free(longer);
+    free(bytes);
+}
+
 /* What tokenizer_build refuses. */
 static tokenizer_token odd;
 static llmq_status odd_token(void *context, uint32_t i, tokenizer_token *token)
@@ -337,6 +383,7 @@ int main(void)
     test_chats();
     test_names();
     test_fields();
+    test_tables();
     test_build();
     test_prefixes(TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE);
     test_prefixes(TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE);

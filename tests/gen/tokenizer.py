@@ -232,7 +232,7 @@ CONTROL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id
            "<end_of_turn>", "<s>", "</s>", "<unk>"]
 USER = ["<b>", "<b>>", "    ", "\n\n\n", "\u2603!"]
 TEXTS = WORDS.split("\n") + [
-    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
+    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", "xxx aaaaa xxxxxxx", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
     "I'LL 'tis 'RE'd can't DON'T 'S'\u017f 'x ''s", "1 22 333 4444 55555 a1b22c333 \u00bd\u2167\u0664\u0665",
     "e\u0301 \u0301x \u0915\u094d\u0937 \u0e01\u0e33", "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea\u2764\ufe0f!",
     "a<b>c<b>>d    e\n\n\n\nf\u2603!\u2603", "zebrafish zebra  zebra", "<|im_start|>user\nhi<|im_end|> <s>x</s> <unk><|im_",
@@ -302,6 +302,16 @@ def train_bpe():
     import json
     merges = [tuple(m) for m in json.loads(t.to_str())["model"]["merges"]]
     tokens = sorted(t.get_vocab(), key=t.get_vocab().get)
+    # merges across the borders of pieces, so that a border that is missed is seen; and xx, of which xxx can have two
+    level = byte_chars()
+    for a, b in ((b"4", b"4"), (b"44", b"4"), (b"444", b"4"), (b"5", b"5"), (b"a", b"1"), (b"1", b"b"), (b"x", b"x"), (b"'", b"\xc5"),
+                 (b"'\xc5", b"\xbf"), (b"'", b"S"), (b"'", b"R"), (b"'R", b"E"), (b"S", b"'"), (b"\n", b"\n"), (b" ", b"\n"), (b"\r", b"\n"),
+                 (b"\n", b" "), (b"?", b"\r"), (b")", b" "), (b" ", b"("), (b" ", b" "), (b"\xcc", b"\x81"), (b"e", b"\xcc\x81"),
+                 (b"\xcc\x81", b"x"), (b" ", b"\xcc\x81"), (b"\xc2", b"\xbd"), (b"\xc2\xbd", b"\xe2"), (b"\t", b"b"), (b"\n", b"a")):
+        pair = tuple("".join(level[x] for x in s) for s in (a, b))
+        if "".join(pair) not in tokens:
+            merges.append(pair)
+            tokens.append("".join(pair))
     return tokens + ["\u0120zebra", "zebra"], merges  # two that no merge gives
 
 
@@ -316,6 +326,9 @@ def train_spm():
         user_defined_symbols=[u.replace(" ", SPACE) for u in USER], minloglevel=2, num_threads=1)
     m = pb.ModelProto()
     m.ParseFromString(model.getvalue())
+    for piece in m.pieces:  # equal scores, and a token with a space inside
+        piece.score = float(int(piece.score) // 3)
+    m.pieces.add(piece="," + SPACE, score=-0.5, type=1)
     pieces = list(m.pieces)
     tokens, types = [x.piece for x in pieces], [x.type for x in pieces]
     # files have spaces in user-defined tokens
@@ -412,7 +425,7 @@ def golden(path):
         ids_table("golden_ids_%d" % pre, [encode(t) for t in TEXTS])
     ids_table("golden_ids_whole", [oracle(3, True, False)(t) for t in TEXTS])
     ids_table("golden_ids_parsed", [oracle(3, False, True)(t) for t in TEXTS])
-    ids_table("golden_ids_replaced", [oracle(4, False, False)(lenient(b)) for b in BROKEN])
+    ids_table("golden_ids_replaced", [oracle(3, True, False)(lenient(b)) for b in BROKEN])
     pieces, scores, types, encoders = train_spm()
     for prefix, encode in enumerate(encoders):
         # a space before each text between user-defined tokens, as llama.cpp has it; sentencepiece has it before the first
