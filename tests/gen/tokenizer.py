@@ -232,12 +232,11 @@ CONTROL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id
            "<end_of_turn>", "<s>", "</s>", "<unk>"]
 USER = ["<b>", "<b>>", "    ", "\n\n\n", "\u2603!"]
 TEXTS = WORDS.split("\n") + [
-    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", "xxx aaaaa xxxxxxx", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
+    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", "xxx aaaaa xxxxxxx", "oio ioi oioioi", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
     "I'LL 'tis 'RE'd can't DON'T 'S'\u017f 'x ''s it'\u017ft", "1 22 333 4444 55555 a1b22c333 \u00bd\u2167\u0664\u0665",
     "e\u0301 \u0301x \u0915\u094d\u0937 \u0e01\u0e33", "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea\u2764\ufe0f!",
     "a<b>c<b>>d    e\n\n\n\nf\u2603!\u2603", "zebrafish zebra  zebra", "<|im_start|>user\nhi<|im_end|> <s>x</s> <unk><|im_",
-    "...!?\r\n\r\n  (x) [y]\r z", "\x00\x01\x7f\ufffd\U0010ffff\ud7ff\ue000",
-    "".join(random.Random(3).choice("etaoin shrdlu") for _ in range(160))]
+    "...!?\r\n\r\n  (x) [y]\r z", "\x00\x01\x7f\ufffd\U0010ffff\ud7ff\ue000"]
 BROKEN = [b"\x80", b"a\xff\xfeb", b"\xc3", b"\xc3 a", b"\xe2\x96 x", b"\xf0\x9f\x98 \xf0\x9f", b"\xe2 \xe2  \xf0 a b", b"\xc0\x80\xc1\xbf",
           b"\xf5\x80\x80\x80z", b"ok \xe6\x97 \xe6\x97\xa5", b"\xf8\x88\x80\x80\x80"]
 
@@ -327,9 +326,11 @@ def train_spm():
         user_defined_symbols=[u.replace(" ", SPACE) for u in USER], minloglevel=2, num_threads=1)
     m = pb.ModelProto()
     m.ParseFromString(model.getvalue())
-    for piece in m.pieces:  # equal scores, and a token with a space inside
+    for piece in m.pieces:  # equal scores (oioi), and a token with a space inside
         piece.score = float(int(piece.score) // 60)
-    m.pieces.add(piece="," + SPACE, score=-0.5, type=1)
+    for piece in ("," + SPACE, "io", "oi"):
+        assert piece not in [x.piece for x in m.pieces]
+        m.pieces.add(piece=piece, score=-0.5, type=1)
     pieces = list(m.pieces)
     tokens, types = [x.piece for x in pieces], [x.type for x in pieces]
     # files have spaces in user-defined tokens
