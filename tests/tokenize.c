@@ -82,9 +82,9 @@ int main(int argc, char **argv)
     printf(", open %.3f s, %u tokens, %u merges, %u units, width %u\n", seconds() - from_time, t.count, t.merges,
            t.units, t.width);
     text = load(argv[2], &n);
-    room = 3 * n + 2;
+    room = n + 2; /* of text without wrong bytes */
     ids = (uint32_t *)allocate(room * sizeof *ids);
-    need = tokenizer_work_size(&t, n + 1);
+    need = tokenizer_work_size(&t, n < 65536 ? n + 1 : 65536);
     work = (unsigned char *)allocate(need);
     from_time = seconds();
     check(tokenizer_encode(&t, (const char *)text, n, atoi(argv[3]), ids, room, &count, work, need), "encode");

@@ -232,8 +232,8 @@ CONTROL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id
            "<end_of_turn>", "<s>", "</s>", "<unk>"]
 USER = ["<b>", "<b>>", "    ", "\n\n\n", "\u2603!"]
 TEXTS = WORDS.split("\n") + [
-    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", "xxx aaaaa xxxxxxx", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
-    "I'LL 'tis 'RE'd can't DON'T 'S'\u017f 'x ''s", "1 22 333 4444 55555 a1b22c333 \u00bd\u2167\u0664\u0665",
+    "", " ", "  ", "a", " a", "  a", "a  ", "\n", "\n\n\n\n\n", "xxx aaaaa xxxxxxx", "oio ioi oioioi", " \n a \r\n\tb", "x" * 70, "ab" * 40, " " * 37 + "x", "\u3000\u2003 \xa0x\x85y",
+    "I'LL 'tis 'RE'd can't DON'T 'S'\u017f 'x ''s it'\u017ft", "1 22 333 4444 55555 a1b22c333 \u00bd\u2167\u0664\u0665",
     "e\u0301 \u0301x \u0915\u094d\u0937 \u0e01\u0e33", "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea\u2764\ufe0f!",
     "a<b>c<b>>d    e\n\n\n\nf\u2603!\u2603", "zebrafish zebra  zebra", "<|im_start|>user\nhi<|im_end|> <s>x</s> <unk><|im_",
     "...!?\r\n\r\n  (x) [y]\r z", "\x00\x01\x7f\ufffd\U0010ffff\ud7ff\ue000"]
@@ -305,7 +305,7 @@ def train_bpe():
     # merges across the borders of pieces, so that a border that is missed is seen; and xx, of which xxx can have two
     level = byte_chars()
     for a, b in ((b"4", b"4"), (b"44", b"4"), (b"444", b"4"), (b"5", b"5"), (b"a", b"1"), (b"1", b"b"), (b"x", b"x"), (b"'", b"\xc5"),
-                 (b"'\xc5", b"\xbf"), (b"'", b"S"), (b"'", b"R"), (b"'R", b"E"), (b"S", b"'"), (b"\n", b"\n"), (b" ", b"\n"), (b"\r", b"\n"),
+                 (b"'\xc5", b"\xbf"), (b"'\xc5\xbf", b"t"), (b"'", b"S"), (b"'", b"R"), (b"'R", b"E"), (b"S", b"'"), (b"\n", b"\n"), (b" ", b"\n"), (b"\r", b"\n"),
                  (b"\n", b" "), (b"?", b"\r"), (b")", b" "), (b" ", b"("), (b" ", b" "), (b"\xcc", b"\x81"), (b"e", b"\xcc\x81"),
                  (b"\xcc\x81", b"x"), (b" ", b"\xcc\x81"), (b"\xc2", b"\xbd"), (b"\xc2\xbd", b"\xe2"), (b"\t", b"b"), (b"\n", b"a")):
         pair = tuple("".join(level[x] for x in s) for s in (a, b))
@@ -326,9 +326,11 @@ def train_spm():
         user_defined_symbols=[u.replace(" ", SPACE) for u in USER], minloglevel=2, num_threads=1)
     m = pb.ModelProto()
     m.ParseFromString(model.getvalue())
-    for piece in m.pieces:  # equal scores, and a token with a space inside
-        piece.score = float(int(piece.score) // 3)
-    m.pieces.add(piece="," + SPACE, score=-0.5, type=1)
+    for piece in m.pieces:  # equal scores (oioi), and a token with a space inside
+        piece.score = float(int(piece.score) // 60)
+    for piece in ("," + SPACE, "io", "oi"):
+        assert piece not in [x.piece for x in m.pieces]
+        m.pieces.add(piece=piece, score=-0.5, type=1)
     pieces = list(m.pieces)
     tokens, types = [x.piece for x in pieces], [x.type for x in pieces]
     # files have spaces in user-defined tokens
