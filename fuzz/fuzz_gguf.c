@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "exact.h"
 
 /* The functions return NULL, or what was promised and not kept. */
 
@@ -151,26 +152,7 @@ static const char *use_gguf(const unsigned char *bytes, size_t size, llmq_status
     return memcmp(&g, &before, sizeof g) ? "a refused file has changed the view" : NULL;
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1); /* exactly as much, for the sanitizer */
-    llmq_status opened;
-    const char *broken;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, data, size);
-    broken = use_gguf(copy, size, &opened);
-    if (broken) {
-        fprintf(stderr, "fuzz_gguf: %s\n", broken);
-        abort();
-    }
-    free(copy);
-    return 0;
-}
+EXACT_TARGET("fuzz_gguf", use_gguf)
 
 #ifdef REPLAY
 #include "replay.h"

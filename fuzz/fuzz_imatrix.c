@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "exact.h"
 
 static int use_inside(const imatrix *m, const void *p, size_t n)
 {
@@ -94,26 +95,7 @@ static const char *use_imatrix(const unsigned char *bytes, size_t size, llmq_sta
     return length ? "a text too many" : NULL;
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1); /* exactly as much, for the sanitizer */
-    llmq_status opened;
-    const char *broken;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, data, size);
-    broken = use_imatrix(copy, size, &opened);
-    if (broken) {
-        fprintf(stderr, "fuzz_imatrix: %s\n", broken);
-        abort();
-    }
-    free(copy);
-    return 0;
-}
+EXACT_TARGET("fuzz_imatrix", use_imatrix)
 
 #ifdef REPLAY
 #include "replay.h"

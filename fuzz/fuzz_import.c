@@ -5,11 +5,11 @@
        build/fuzz_import CORPUS                    libFuzzer: looks for inputs that crash
        cc -g -O1 -fsanitize=address,undefined -DREPLAY fuzz/fuzz_import.c -o build/replay_import -lm
        build/replay_import FILE...                 runs inputs that were found
+       build/replay_import -n 20000                damages the seeds that often
        build/replay_import -s DIRECTORY            writes small models of all architectures, to begin a corpus with
 
-   An input is a GGUF file, or config.json, a byte of 0,
-           and a safetensors file. tests/test_import.c includes this file, to
-   use models in the same way. */
+   An input is a GGUF file, or config.json, a byte of 0, and a safetensors file.
+   tests/test_import.c includes this file, to use models in the same way. */
 #ifndef LLMQ_IMPLEMENTATION
 #define LLMQ_IMPLEMENTATION
 #endif
@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "exact.h"
 #include "../tests/helpers.h"
 #include "../tests/import_files.h"
 
@@ -105,57 +106,22 @@ static const char *use_safetensors(import_model *m, const unsigned char *config,
     return use_import(m, *status);
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* A GGUF file, or config.json, a byte of 0 and a safetensors file. */
+static const char *use_model(const unsigned char *bytes, size_t size, llmq_status *opened)
 {
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1); /* exactly as much, for the sanitizer */
-    const unsigned char *end = (const unsigned char *)(size ? memchr(data, 0, size) : NULL);
     static import_model m;
-    llmq_status status;
-    const char *broken = NULL;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, data, size);
-    if (size >= 4 && memcmp(data, "GGUF", 4) == 0) broken = use_gguf(&m, copy, size, &status);
-    else if (end) {
-        size_t n = (size_t)(end - data);
-        broken = use_safetensors(&m, copy, n, copy + n + 1, size - n - 1, &status);
-    }
-    if (broken) {
-        fprintf(stderr, "fuzz_import: %s\n", broken);
-        abort();
-    }
-    free(copy);
-    return 0;
+    const unsigned char *end = (const unsigned char *)memchr(bytes, 0, size);
+    const size_t n = end ? (size_t)(end - bytes) : 0;
+    *opened = LLMQ_E_MAGIC;
+    if (size >= 4 && memcmp(bytes, "GGUF", 4) == 0) return use_gguf(&m, bytes, size, opened);
+    return end ? use_safetensors(&m, bytes, n, bytes + n + 1, size - n - 1, opened) : NULL;
 }
+
+EXACT_TARGET("fuzz_import", use_model)
 
 /* ---- without libFuzzer ---- */
 #ifdef REPLAY
-static int replay_file(const char *path)
-{
-    static unsigned char data[1 << 20];
-    FILE *f = fopen(path, "rb");
-    size_t size;
-    if (!f) return perror(path), 1;
-    size = fread(data, 1, sizeof data, f);
-    fclose(f);
-    (void)LLVMFuzzerTestOneInput(data, size);
-    printf("%s: ok\n", path);
-    return 0;
-}
-
-static int write_seed(const char *directory, const char *name, const unsigned char *bytes, size_t size)
-{
-    char path[1024];
-    FILE *f;
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    f = fopen(path, "wb");
-    if (f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0) return 0;
-    return perror(path), 1;
-}
+#include "replay.h"
 
 int main(int argc, char **argv)
 {
@@ -163,31 +129,30 @@ int main(int argc, char **argv)
                                               "bitnet" };
     static const char *const archs[] = { "llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3_text",
                                          "granite", "mobilellm" };
-    static unsigned char out[2 * FILES_MOST];
+    static unsigned char out[COUNT(gguf_archs) + COUNT(archs)][2 * FILES_MOST];
+    static char names[COUNT(gguf_archs)][40];
+    static replay_seed seeds[COUNT(gguf_archs) + COUNT(archs)];
     static files_model f;
-    char name[40];
-    int i, failed = 0;
+    replay_seed *seed = seeds;
     uint32_t k;
-    if (argc == 3 && strcmp(argv[1], "-s") == 0) {
-        for (k = 0; k < COUNT(gguf_archs); k++) {
-            files_gguf_model(&f, gguf_archs[k]);
-            (void)snprintf(name, sizeof name, "%s.gguf", gguf_archs[k]);
-            failed += write_seed(argv[2], name, out, files_write_gguf(&f, out));
-        }
-        for (k = 0; k < COUNT(archs); k++) {
-            size_t n;
-            files_safetensors_model(&f, archs[k]);
-            if (k == 0)
-                files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
-                                               "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 32}");
-            n = files_write_config(&f, out);
-            out[n++] = 0;
-            n += files_write_safetensors(&f, out + n);
-            failed += write_seed(argv[2], archs[k], out, n);
-        }
-        return failed != 0;
+    for (k = 0; k < COUNT(gguf_archs); k++, seed++) {
+        files_gguf_model(&f, gguf_archs[k]);
+        (void)snprintf(names[k], sizeof names[k], "%s.gguf", gguf_archs[k]);
+        seed->name = names[k], seed->bytes = out[seed - seeds];
+        seed->size = files_write_gguf(&f, out[seed - seeds]);
     }
-    for (i = 1; i < argc; i++) failed += replay_file(argv[i]);
-    return failed != 0;
+    for (k = 0; k < COUNT(archs); k++, seed++) {
+        unsigned char *to = out[seed - seeds];
+        size_t n;
+        files_safetensors_model(&f, archs[k]);
+        if (k == 0)
+            files_json(&f, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+                                           "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 32}");
+        n = files_write_config(&f, to);
+        to[n++] = 0;
+        seed->name = archs[k], seed->bytes = to;
+        seed->size = n + files_write_safetensors(&f, to + n);
+    }
+    return replay_main(argc, argv, seeds, COUNT(seeds));
 }
 #endif

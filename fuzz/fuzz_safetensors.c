@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "exact.h"
 
 /* The functions return NULL, or what was promised and not kept. */
 
@@ -245,31 +246,16 @@ static const char *use_index(const unsigned char *bytes, size_t size, llmq_statu
     return n == x.tensors ? NULL : "a wrong number of tensors";
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The bytes as a file, as an index and as a text. */
+static const char *use_all(const unsigned char *bytes, size_t size, llmq_status *opened)
 {
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1); /* exactly as much, for the sanitizer */
-    use_bytes all;
-    llmq_status opened;
-    const char *broken;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, data, size);
-    all.bytes = copy;
-    all.size = size;
-    broken = use_safetensors(copy, size, &opened);
-    if (!broken) broken = use_index(copy, size, &opened);
-    if (!broken) broken = use_text(all);
-    if (broken) {
-        fprintf(stderr, "fuzz_safetensors: %s\n", broken);
-        abort();
-    }
-    free(copy);
-    return 0;
+    use_bytes all = { bytes, size };
+    const char *broken = use_safetensors(bytes, size, opened);
+    if (!broken) broken = use_index(bytes, size, opened);
+    return broken ? broken : use_text(all);
 }
+
+EXACT_TARGET("fuzz_safetensors", use_all)
 
 #ifdef REPLAY
 #include "replay.h"

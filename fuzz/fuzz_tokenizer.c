@@ -5,6 +5,7 @@
        build/fuzz_tokenizer CORPUS                   libFuzzer: looks for inputs that crash
        cc -g -O1 -fsanitize=address,undefined -DREPLAY fuzz/fuzz_tokenizer.c -o build/replay_tokenizer
        build/replay_tokenizer FILE...                runs inputs that were found
+       build/replay_tokenizer -n 20000               damages the seeds that often
        build/replay_tokenizer -s DIRECTORY           writes stored tokenizers there, to begin a corpus with
 
    An input is a stored tokenizer. Its own bytes are the text, too. tests/test_tokenizer.c includes
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "exact.h"
 
 /* ---- tokenizers of the golden vocabularies ---- */
 
@@ -191,62 +193,23 @@ static const char *use_tokenizer(const unsigned char *bytes, size_t size, llmq_s
     return broken;
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1); /* exactly as much, for the sanitizer */
-    llmq_status opened;
-    const char *broken;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, data, size);
-    broken = use_tokenizer(copy, size, &opened);
-    if (broken) {
-        fprintf(stderr, "fuzz_tokenizer: %s\n", broken);
-        abort();
-    }
-    free(copy);
-    return 0;
-}
+EXACT_TARGET("fuzz_tokenizer", use_tokenizer)
 
 /* ---- without libFuzzer ---- */
 #ifdef REPLAY
-static int replay_file(const char *path)
-{
-    static unsigned char data[1 << 20];
-    FILE *f = fopen(path, "rb");
-    size_t size;
-    if (!f) return perror(path), 1;
-    size = fread(data, 1, sizeof data, f);
-    fclose(f);
-    (void)LLVMFuzzerTestOneInput(data, size);
-    printf("%s: ok\n", path);
-    return 0;
-}
-
-static int write_seed(const char *directory, const char *name, uint32_t pre, uint32_t flags, uint32_t chat)
-{
-    char path[1024];
-    FILE *f;
-    size_t size;
-    unsigned char *bytes = golden_build(pre, flags, chat, &size);
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    f = fopen(path, "wb");
-    if (f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0) return free(bytes), 0;
-    return perror(path), 1;
-}
+#include "replay.h"
 
 int main(int argc, char **argv)
 {
-    int i, failed = 0;
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        return write_seed(argv[2], "llama3", TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, TOKENIZER_CHAT_LLAMA3)
-            + write_seed(argv[2], "gpt2", TOKENIZER_PRE_GPT2, 0, TOKENIZER_CHAT_CHATML)
-            + write_seed(argv[2], "spm", TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE, TOKENIZER_CHAT_NONE);
-    for (i = 1; i < argc; i++) failed += replay_file(argv[i]);
-    return failed != 0;
+    replay_seed seeds[] = { { "llama3", NULL, 0 }, { "gpt2", NULL, 0 }, { "spm", NULL, 0 } };
+    unsigned char *made[3];
+    int i, failed;
+    made[0] = golden_build(TOKENIZER_PRE_LLAMA3, TOKENIZER_WHOLE, TOKENIZER_CHAT_LLAMA3, &seeds[0].size);
+    made[1] = golden_build(TOKENIZER_PRE_GPT2, 0, TOKENIZER_CHAT_CHATML, &seeds[1].size);
+    made[2] = golden_build(TOKENIZER_PRE_NONE, TOKENIZER_ADD_SPACE, TOKENIZER_CHAT_NONE, &seeds[2].size);
+    for (i = 0; i < 3; i++) seeds[i].bytes = made[i];
+    failed = replay_main(argc, argv, seeds, 3);
+    for (i = 0; i < 3; i++) free(made[i]);
+    return failed;
 }
 #endif

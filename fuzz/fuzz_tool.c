@@ -230,7 +230,7 @@ static void use_words(unsigned char *bytes, size_t size)
 }
 
 static const struct { const char *name; void (*use)(unsigned char *bytes, size_t size); } readers[] = {
-    { "recipe", use_recipe }, { "alphas", use_alphas }, { "sums", use_sums }, { "tokenizer", use_tokenizer },
+    { "recipe", use_recipe }, { "alphas", use_alphas }, { "sums", use_sums }, { "llama2c", use_tokenizer },
     { "model", use_model }, { "checkpoint", use_checkpoint }, { "options", use_options }, { "words", use_words }
 };
 enum { READERS = sizeof readers / sizeof *readers };
@@ -290,7 +290,7 @@ static uint32_t draw_below(uint32_t n) { return (uint32_t)((uint64_t)llmq_random
 static const char *const tokens[] = {
     "layers.", ".wq", "0", "-1", "65536", "4294967296", "18446744073709551615", "1e400", "nan", "inf", "\n", " ", "#",
     "# model 00000000", ",", ":", "+", "g4", "t3", "v2n20", "rtn4", "hadamard", "--", "-", "=", "\x9b", "\xff",
-    "sense.", "llama.", "tokenizer", "\xff\xff\xff\xff", "\xff\xff\xff\x7f"
+    "sense.", "llama.", "lm.", "LTOK", "tokenizer", "\xff\xff\xff\xff", "\xff\xff\xff\x7f"
 };
 
 /* Changes input[*size] in one place; it has room for `room` bytes. */

@@ -5,7 +5,8 @@
        program -s DIRECTORY    writes the seeds there, to begin a corpus with
 
    Include it at the end of the target, and then REPLAY_MAIN({ NAME, BYTES, SIZE }, ...) with the
-   seeds. The damage is the same every time. */
+   seeds. Where seeds are made first, main calls replay_main. A seed has at most REPLAY_ROOM bytes.
+   The damage is the same every time. */
 #ifdef REPLAY
 typedef struct replay_seed {
     const char *name;

@@ -18,14 +18,14 @@ make_seeds() { # DIRECTORY
     for r in $("$work/replay" -l) bundle $files; do mkdir -p "$d/$r"; done
     gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || return 1
     printf 'the thing in the singing, the ring in the king and the inn\n%.0s' 1 2 3 > "$text"
-    "$work/replay" -c "$model" && "$work/replay" -t "$d/tokenizer/small" || return 1
+    "$work/replay" -c "$model" && "$work/replay" -t "$d/llama2c/small" || return 1
     cp "$model" "$d/checkpoint/small"
     {
-        "$tool" quantize "$model" "$d/model/g4" --tokenizer "$d/tokenizer/small" --format g4 --group 32 &&
-        "$tool" quantize "$model" "$d/model/t2" --tokenizer "$d/tokenizer/small" --format t2 --group 0 --embed g4 --transform hadamard &&
-        "$tool" sense "$model" --tokenizer "$d/tokenizer/small" --calib "$text" -o "$d/sums/own" --imatrix "$d/sums/imatrix" --samples 2 &&
-        "$tool" alpha "$model" --tokenizer "$d/tokenizer/small" --text "$text" -o "$d/alphas/own" &&
-        "$tool" plan "$model" --tokenizer "$d/tokenizer/small" --hessian "$d/sums/own" --ratio 0.5 --rows 1 --out "$d/recipe/ratio"
+        "$tool" quantize "$model" "$d/model/g4" --tokenizer "$d/llama2c/small" --format g4 --group 32 &&
+        "$tool" quantize "$model" "$d/model/t2" --tokenizer "$d/llama2c/small" --format t2 --group 0 --embed g4 --transform hadamard &&
+        "$tool" sense "$model" --tokenizer "$d/llama2c/small" --calib "$text" -o "$d/sums/own" --imatrix "$d/sums/imatrix" --samples 2 &&
+        "$tool" alpha "$model" --tokenizer "$d/llama2c/small" --text "$text" -o "$d/alphas/own" &&
+        "$tool" plan "$model" --tokenizer "$d/llama2c/small" --hessian "$d/sums/own" --ratio 0.5 --rows 1 --out "$d/recipe/ratio"
     } > "$work/log" 2>&1 || { cat "$work/log"; return 1; }
     printf 'layers.0.wq g4 32 hadamard\nlayers.1.w2 v2n20 0\n# model 00000000\nlayers.1.wo t3s\n' > "$d/recipe/short"
     printf -- '--prompt\ntext\n-n5\n--damping=-1\n--kind\ntwo\ninput\n--formats\n4:token:0.9,8:zero\n--\n-out\n' > "$d/options/all"
@@ -64,7 +64,7 @@ library=-DLLMQ_SIMD=0
 gcc -std=c11 $sanitize -DREPLAY $library -o "$work/bundle" fuzz/fuzz_bundle.c
 if "$work/bundle" -n $((7 * n)); then passed=$((passed + 7 * n)); else failed=$((failed + 1)); fi
 for f in $files; do
-    gcc -std=c11 $sanitize -DREPLAY -o "$work/$f" "fuzz/fuzz_$f.c"
+    gcc -std=c11 $sanitize -DREPLAY -o "$work/$f" "fuzz/fuzz_$f.c" -lm
     if "$work/$f" -n $((7 * n)); then passed=$((passed + 7 * n)); else failed=$((failed + 1)); fi
 done
 finish fuzz

@@ -17,15 +17,10 @@
 /* Uses a copy that ends where memory does. */
 static llmq_status status_of(const unsigned char *bytes, size_t size)
 {
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1);
     llmq_status status;
-    const char *broken;
-    if (!copy) exit(2);
-    if (size) memcpy(copy, bytes, size);
-    broken = use_gguf(copy, size, &status);
+    const char *broken = use_exactly(use_gguf, bytes, size, &status);
     if (broken) printf("%s\n", broken);
     CHECK(!broken);
-    free(copy);
     return status;
 }
 
