@@ -5,14 +5,20 @@
    Tests use readers by the same function. */
 typedef const char *(*exact_use)(const unsigned char *bytes, size_t size, llmq_status *opened);
 
-/* Uses a copy that ends where its memory does, so that the sanitizer sees each byte too many. */
-static const char *use_exactly(exact_use use, const unsigned char *bytes, size_t size, llmq_status *opened)
+/* A copy that ends where its memory does, so that the sanitizer sees each byte too many. */
+static unsigned char *copy_of(const void *bytes, size_t size)
 {
     unsigned char *copy = (unsigned char *)malloc(size ? size : 1);
-    const char *broken;
     if (!copy) exit(2);
     if (size) memcpy(copy, bytes, size);
-    broken = use(copy, size, opened);
+    return copy;
+}
+
+/* Uses such a copy. */
+static const char *use_exactly(exact_use use, const unsigned char *bytes, size_t size, llmq_status *opened)
+{
+    unsigned char *copy = copy_of(bytes, size);
+    const char *broken = use(copy, size, opened);
     free(copy);
     return broken;
 }

@@ -8,6 +8,7 @@
    llama.cpp #24759 (padding that wraps) and #27203 (a product that wraps to a small one),
    gguf-tools #25 (dimensions, lengths of keys). */
 #include "check.h"
+#include "files.h"
 #include "../fuzz/fuzz_gguf.c"
 #include <time.h>
 
@@ -25,28 +26,6 @@ static llmq_status status_of(const unsigned char *bytes, size_t size)
 }
 
 /* ---- the model ---- */
-
-static uint32_t crc32_of(const unsigned char *b, size_t n)
-{
-    uint32_t crc = 0xffffffffu, k;
-    for (; n > 0; n--)
-        for (crc ^= *b++, k = 0; k < 8; k++) crc = crc & 1u ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-    return ~crc;
-}
-
-/* The bits of a NaN are not promised. */
-static uint32_t checksum_of(const float *x, size_t n)
-{
-    static unsigned char bytes[4096];
-    size_t i;
-    for (i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], 4);
-        if ((bits & 0x7fffffffu) > 0x7f800000u) bits = 0x7fc00000u;
-        put32(bytes + 4 * i, bits);
-    }
-    return crc32_of(bytes, 4 * n);
-}
 
 static void test_tensors(const gguf *g)
 {

@@ -31,14 +31,6 @@ static void make_sources(void)
 }
 
 /* Opens a copy that ends where memory does. */
-static unsigned char *copy_of(const unsigned char *bytes, size_t size)
-{
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1);
-    if (!copy) exit(2);
-    if (size) memcpy(copy, bytes, size);
-    return copy;
-}
-
 static llmq_status status_of(const unsigned char *bytes, size_t size)
 {
     llmq_status status;

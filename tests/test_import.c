@@ -4,6 +4,7 @@
            as all suites. tests/gen/lm_models.py made the vectors: it wrote the keys from which
    the values below follow, and the same weights once as GGUF and once as safetensors. */
 #include "check.h"
+#include "files.h"
 #include "../fuzz/fuzz_import.c"
 
 static import_model m;
@@ -14,19 +15,9 @@ static files_model f;
 /* The whole file tests/vectors/lm/NAME in memory that the caller frees. */
 static unsigned char *load(const char *name, size_t *size)
 {
-    enum { most = 128 * 1024 };
-    unsigned char *bytes = (unsigned char *)malloc(most);
     char path[120];
-    FILE *file;
     (void)snprintf(path, sizeof path, "tests/vectors/lm/%s", name);
-    file = fopen(path, "rb");
-    if (!file || !bytes) {
-        printf("%s cannot be read\n", path);
-        exit(2);
-    }
-    *size = fread(bytes, 1, most, file);
-    (void)fclose(file);
-    return bytes;
+    return load_file(path, size);
 }
 
 /* The optional values of m as a text: "head 16, window 8", without "lm.". */

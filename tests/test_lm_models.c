@@ -4,6 +4,7 @@
    project, as all suites. */
 #include <math.h>
 #include "check.h"
+#include "files.h"
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #define GGUF_IMPLEMENTATION
@@ -31,19 +32,9 @@ static const char *const models[] = { "llama2", "llama31", "smollm2", "mistral",
 /* The whole file tests/vectors/lm/NAME.SUFFIX in memory that the caller frees. */
 static unsigned char *load(const char *name, const char *suffix, size_t *size)
 {
-    enum { most = 128 * 1024 };
-    unsigned char *bytes = (unsigned char *)malloc(most);
     char path[120];
-    FILE *f;
     (void)snprintf(path, sizeof path, "tests/vectors/lm/%s.%s", name, suffix);
-    f = fopen(path, "rb");
-    if (!f || !bytes) {
-        printf("%s cannot be read\n", path);
-        exit(2);
-    }
-    *size = fread(bytes, 1, most, f);
-    (void)fclose(f);
-    return bytes;
+    return load_file(path, size);
 }
 
 /* 0 if the bytes are not laid out as lm_models.py says, or a number among them is out of range */

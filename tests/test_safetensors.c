@@ -5,19 +5,11 @@
    put together here. Each is opened and, if it opens, used in every way, in memory of exactly its
    size; that is fuzz_safetensors.c. */
 #include "check.h"
+#include "files.h"
 #include "../fuzz/fuzz_safetensors.c"
 #include <time.h>
 
 #define STORED (sizeof golden_stored / sizeof *golden_stored)
-
-/* A copy that ends where memory does. */
-static unsigned char *copy_of(const void *bytes, size_t size)
-{
-    unsigned char *copy = (unsigned char *)malloc(size ? size : 1);
-    if (!copy) exit(2);
-    if (size) memcpy(copy, bytes, size);
-    return copy;
-}
 
 /* The status of a file, index or text; used as all three. */
 static llmq_status status_of(const void *bytes, size_t size, char kind)
@@ -335,28 +327,6 @@ static void test_distinct(void)
 }
 
 /* ---- files ---- */
-
-static uint32_t crc32_of(const unsigned char *b, size_t n)
-{
-    uint32_t crc = 0xffffffffu, k;
-    for (; n > 0; n--)
-        for (crc ^= *b++, k = 0; k < 8; k++) crc = crc & 1u ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-    return ~crc;
-}
-
-/* The bits of a NaN are not promised. */
-static uint32_t checksum_of(const float *x, size_t n)
-{
-    static unsigned char bytes[4096];
-    size_t i;
-    for (i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], 4);
-        if ((bits & 0x7fffffffu) > 0x7f800000u) bits = 0x7fc00000u;
-        put32(bytes + 4 * i, bits);
-    }
-    return crc32_of(bytes, 4 * n);
-}
 
 static void test_golden(void)
 {

@@ -1,6 +1,7 @@
 /* test_tokenizer_read.c - examples/tokenizer_read.h: the tokenizers of the models that ship, as
    llama2c.h reads them, and a tokenizer.json and a GGUF file, written here of the golden vocabulary */
 #include "check.h"
+#include "files.h"
 #include "../fuzz/fuzz_tokenizer.c"
 #define GGUF_IMPLEMENTATION
 #include "../examples/gguf.h"
@@ -10,29 +11,6 @@
 #include "../examples/llama2c.h"
 #define TOKENIZER_READ_IMPLEMENTATION
 #include "../examples/tokenizer_read.h"
-
-static void *allocate(size_t n)
-{
-    void *p = malloc(n ? n : 1);
-    if (!p) exit(2);
-    return p;
-}
-
-static unsigned char *load(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    unsigned char *b;
-    if (!f || fseek(f, 0, SEEK_END)) {
-        perror(path);
-        exit(1);
-    }
-    *size = (size_t)ftell(f);
-    rewind(f);
-    b = (unsigned char *)allocate(*size);
-    if (fread(b, 1, *size, f) != *size) exit(1);
-    fclose(f);
-    return b;
-}
 
 static unsigned char *build(tokenizer_source *s, size_t *size)
 {
@@ -66,7 +44,7 @@ static void compare(const tokenizer *t, const llama2c_tokenizer *old, const char
 static void test_llama2c(const char *model)
 {
     size_t size, n, i, stored;
-    unsigned char *file = load(model, &size), *text = load("examples/model/heldout.txt", &n), *bytes;
+    unsigned char *file = load_file(model, &size), *text = load_file("examples/model/heldout.txt", &n), *bytes;
     llmq_bundle b;
     const void *tok;
     size_t tok_size;

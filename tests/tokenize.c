@@ -17,32 +17,8 @@
 #include "../examples/tokenizer.h"
 #define TOKENIZER_READ_IMPLEMENTATION
 #include "../examples/tokenizer_read.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
-
-static void *allocate(size_t n)
-{
-    void *p = malloc(n ? n : 1);
-    if (!p) exit(2);
-    return p;
-}
-
-static unsigned char *load(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    unsigned char *b;
-    if (!f || fseek(f, 0, SEEK_END)) {
-        perror(path);
-        exit(1);
-    }
-    *size = (size_t)ftell(f);
-    rewind(f);
-    b = (unsigned char *)allocate(*size);
-    if (fread(b, 1, *size, f) != *size) exit(1);
-    fclose(f);
-    return b;
-}
+#include "files.h"
 
 static void check(llmq_status status, const char *what)
 {
@@ -67,7 +43,7 @@ int main(int argc, char **argv)
     llmq_status status;
     FILE *f;
     if (argc != 5) return fputs("tokenize MODEL.gguf TEXT FLAGS IDS\n", stderr), 2;
-    model = load(argv[1], &size);
+    model = load_file(argv[1], &size);
     check(gguf_open(&g, model, size), argv[1]);
     status = tokenizer_read_gguf(&g, &from, &s, &what);
     check(status, what);
@@ -81,7 +57,7 @@ int main(int argc, char **argv)
     check(tokenizer_open(&t, work, size), "open");
     printf(", open %.3f s, %u tokens, %u merges, %u units, width %u\n", seconds() - from_time, t.count, t.merges,
            t.units, t.width);
-    text = load(argv[2], &n);
+    text = load_file(argv[2], &n);
     room = n + 2; /* of text without wrong bytes */
     ids = (uint32_t *)allocate(room * sizeof *ids);
     need = tokenizer_work_size(&t, n < 65536 ? n + 1 : 65536);
