@@ -7403,9 +7403,9 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* a b modulo the polynomial, with bits reflected: the highest bit is x^0. */
 static uint32_t llmq__crc_product(uint32_t a, uint32_t b)
 {
-    uint32_t bit, product = 0;
-    for (bit = 0x80000000u; bit; bit >>= 1) {
-        if (a & bit) product ^= b;
+    uint32_t mask, product = 0;
+    for (mask = 0x80000000u; mask; mask >>= 1) {
+        if (a & mask) product ^= b;
         b = b >> 1 ^ (b & 1 ? 0xedb88320u : 0u);
     }
     return product;
