@@ -19,20 +19,14 @@ static void logits_of(probe *p, const float *hidden, void (*take)(void *context,
                       void *context)
 {
     const lm_model *m = &p->m.model;
-    float *normed = (float *)allocate(m->dim * sizeof *normed), *logits = (float *)allocate(m->vocab * sizeof *logits);
-    size_t size = llmq_activation_size(&m->classifier, 32);
-    void *memory = allocate(size);
+    float *logits = (float *)allocate(m->vocab * sizeof *logits);
     for (uint32_t t = 0; t < p->count; t++) {
-        llmq_activation a;
-        lm__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim, m->epsilon);
-        check(llmq_activation_prepare(&a, &m->classifier, 32, normed, memory, size), "the classifier");
-        check(llmq_matvec(&m->classifier, &a, 0, m->vocab, logits), "the classifier");
+        memcpy(p->m.state.x, hidden + (size_t)t * m->dim, m->dim * sizeof(float));
+        check(lm_logits(m, &p->m.state, 1, 0, m->vocab, logits, m->vocab), "the classifier");
         check_logits(&p->m, logits, 1);
         take(context, t, logits);
     }
-    free(normed);
     free(logits);
-    free(memory);
 }
 
 static void keep_reference(void *context, uint32_t token, const float *logits)
