@@ -3,13 +3,6 @@
 
 /* ---- making sums ----------------------------------------------------------------------------- */
 
-static void store_float(unsigned char *b, float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, 4);
-    for (int i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
-}
-
 /* Entries under way to a bundle, with names and data of their own. */
 typedef struct collection {
     llmq_entry *e;

@@ -136,6 +136,33 @@ static void forget(const void *bytes, size_t size)
         if (at >= (uintptr_t)m->bytes && at - (uintptr_t)m->bytes < m->size) drop_pages(bytes, size);
 }
 
+/* ---- numbers in files: little-endian ---------------------------------------------------------- */
+
+static uint32_t load_u32(const unsigned char *b)
+{
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+static float load_float(const unsigned char *b)
+{
+    const uint32_t u = load_u32(b);
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+static void store_u32(unsigned char *b, uint32_t u)
+{
+    for (int i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
+}
+
+static void store_float(unsigned char *b, float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    store_u32(b, u);
+}
+
 /* ---- writing ------------------------------------------------------------------------------------
    All files that the tool makes are made here. A result is written when all of it is there, so
    that a name never stands for half a result: a file is replaced as a whole (system.h), through
@@ -292,6 +319,13 @@ static void begin_output(result_file *o, const char *path, size_t size)
     if (o->t.kind != TARGET_NEW && o->t.kind != TARGET_FILE) o->memory = (unsigned char *)allocate(size);
     else if ((o->error = begin_part(&o->file, &o->t)) != 0 || (o->error = make_room(o->file.fd, size)) != 0)
         end_output(o);
+}
+
+/* An llmq_sink_at into memory. */
+static int put_memory(void *context, size_t offset, const void *bytes, size_t size)
+{
+    memcpy((unsigned char *)context + offset, bytes, size);
+    return 0;
 }
 
 /* An llmq_sink_at. */

@@ -77,12 +77,6 @@ static const void *rows_of_entry(const import_entry *e, const char *path, void *
     return rows;
 }
 
-static int put_bytes(void *context, size_t offset, const void *bytes, size_t size)
-{
-    memcpy((unsigned char *)context + offset, bytes, size);
-    return 0;
-}
-
 /* The model of a GGUF file as the bytes of a bundle. bytes are released. */
 static unsigned char *from_gguf(const char *path, const unsigned char *bytes, size_t size, size_t *out)
 {
@@ -112,7 +106,7 @@ static unsigned char *from_gguf(const char *path, const unsigned char *bytes, si
     *out = llmq_bundle_size(e, n);
     if (*out == 0) fail("%s: the model is too large for this machine", path);
     bundle = (unsigned char *)allocate(*out);
-    check(llmq_writer_begin(&writer, e, n, put_bytes, bundle), path);
+    check(llmq_writer_begin(&writer, e, n, put_memory, bundle), path);
     for (i = 0; i < n; i++) { /* they are sorted by name now; a name is the first member of its source */
         const import_entry *from = (const import_entry *)(const void *)e[i].name;
         void *made;

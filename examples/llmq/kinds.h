@@ -152,15 +152,22 @@ static const struct { int (*is)(const unsigned char *b, size_t size); const char
     { is_old_imatrix, "an importance matrix of llama.cpp", "it goes to --hessian" }
 };
 
+/* What names of a model's values begin with: "lm.", or "llama." in bundles of before version 0.9.
+   NULL: the bundle holds no model. */
+static const char *prefix_of_values(const llmq_bundle *b)
+{
+    uint32_t index;
+    if (llmq_bundle_find(b, "lm.dim", &index) == LLMQ_OK) return "lm.";
+    return llmq_bundle_find(b, "llama.dim", &index) == LLMQ_OK ? "llama." : NULL;
+}
+
 /* What bundles of this project are for. The bundle need not be whole. */
 static const char *kind_of_bundle(const unsigned char *b, size_t size)
 {
     llmq_bundle bundle;
     uint32_t index;
     if (llmq_bundle_open(&bundle, b, size, NULL) != LLMQ_OK) return "a .llmq bundle that cannot be opened";
-    if (llmq_bundle_find(&bundle, "lm.dim", &index) == LLMQ_OK
-        || llmq_bundle_find(&bundle, "llama.dim", &index) == LLMQ_OK)
-        return "a .llmq bundle of a model";
+    if (prefix_of_values(&bundle)) return "a .llmq bundle of a model";
     if (llmq_bundle_find(&bundle, "sense.run", &index) == LLMQ_OK) return "a .llmq bundle of sums, of 'llmq sense'";
     return "a .llmq bundle of something else ('llmq inspect' shows it)";
 }

@@ -20,16 +20,6 @@ typedef struct kld_base {
     uint32_t window, vocab, windows;
 } kld_base;
 
-static uint32_t load_u32(const unsigned char *b)
-{
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
-static void store_u32(unsigned char *b, uint32_t u)
-{
-    for (int i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
-}
-
 static size_t kld_record(uint32_t vocab) { return 2 * (2 * (((size_t)vocab + 1) / 2) + 4); }
 static uint32_t kld_scored(uint32_t window) { return window - 1 - window / 2; }
 
@@ -60,10 +50,17 @@ static int read_kld(kld_base *b, const char *path, const unsigned char *bytes, s
     return 1;
 }
 
-/* The record of scored position i of all. */
-static const unsigned char *kld_at(const kld_base *b, size_t i)
+/* Where the record of scored position i of all is in a file. */
+static size_t kld_place(uint32_t window, uint32_t vocab, uint32_t windows, size_t i)
 {
-    return b->bytes + KLD_HEADER + 4 * (size_t)b->windows * b->window + i * kld_record(b->vocab);
+    return KLD_HEADER + 4 * (size_t)windows * window + i * kld_record(vocab);
+}
+
+/* The log-probability of a token in a record. */
+static float kld_log(const unsigned char *record, uint32_t token)
+{
+    const unsigned char *code = record + 8 + 2 * (size_t)token;
+    return load_float(record) * (float)(code[0] | code[1] << 8) + load_float(record + 4);
 }
 
 /* The record of a position, from its logits. */
@@ -71,7 +68,6 @@ static void write_record(unsigned char *out, const float *logits, uint32_t vocab
 {
     float most = logits[0], least = logits[0], scale, start;
     double sum = 0;
-    uint32_t bits;
     for (uint32_t v = 1; v < vocab; v++) {
         if (logits[v] > most) most = logits[v];
         if (logits[v] < least) least = logits[v];
@@ -81,8 +77,7 @@ static void write_record(unsigned char *out, const float *logits, uint32_t vocab
     start = least - most - (float)log(sum);
     scale = (most - least) / 65535;
     memset(out, 0, kld_record(vocab));
-    memcpy(&bits, &scale, 4), store_u32(out, bits);
-    memcpy(&bits, &start, 4), store_u32(out + 4, bits);
+    store_float(out, scale), store_float(out + 4, start);
     for (uint32_t v = 0; v < vocab && scale > 0; v++) {
         const float q = logits[v] > least ? rintf((logits[v] - least) / scale) : 0;
         const uint32_t code = q > 65535 ? 65535 : (uint32_t)q;
@@ -102,18 +97,17 @@ static void score_position(kld_sums *s, const float *logits, uint32_t vocab, uin
                            const unsigned char *record, double *own)
 {
     const uint32_t best = log_softmax(logits, vocab, own);
-    float scale, least, top = 0;
+    float top = 0;
     double kld = 0, base, change;
     uint32_t base_best = 0;
     s->nll -= own[token], s->nll2 += own[token] * own[token];
     if (record) {
-        scale = load_float(record), least = load_float(record + 4);
         for (uint32_t v = 0; v < vocab; v++) {
-            const float p = scale * (float)(record[8 + 2 * (size_t)v] | record[9 + 2 * (size_t)v] << 8) + least;
+            const float p = kld_log(record, v);
             if (v == 0 || p > top) top = p, base_best = v;
             if (p > -16.0f) kld += exp((double)p) * ((double)p - own[v]);
         }
-        base = -(double)(scale * (float)(record[8 + 2 * (size_t)token] | record[9 + 2 * (size_t)token] << 8) + least);
+        base = -(double)kld_log(record, token);
         s->base += base, s->base2 += base * base, s->both -= base * own[token];
         s->kld += kld, s->kld2 += kld * kld;
         change = exp(own[token]) - exp(-base);
@@ -177,6 +171,12 @@ static void print_kld(kld_sums *s, int has_base, const char *key)
            n > 1 ? 100 * sqrt(same * (1 - same) / (n - 1)) : 0);
 }
 
+/* Ends the program if they cannot be written. */
+static void save_bytes(result_file *o, size_t offset, const void *bytes, size_t size)
+{
+    if (put_output(o, offset, bytes, size)) end_output(o);
+}
+
 /* ---- running it ------------------------------------------------------------------------------ */
 
 /* A model, and what it is held against: a file, another model, or nothing. */
@@ -185,7 +185,7 @@ typedef struct protocol {
     const kld_base *base;     /* NULL: none */
     const uint32_t *ids;      /* [windows][window] */
     uint32_t window, windows;
-    unsigned char *saved;     /* of a file of this model's own log-probabilities; NULL: not asked for */
+    result_file *saved;       /* of this model's own log-probabilities; NULL: not asked for */
     pool *threads;
 } protocol;
 
@@ -210,10 +210,14 @@ static void score_rows(const protocol *p, kld_sums *s, uint32_t w, uint32_t from
     const uint32_t vocab = p->m->model.vocab, *ids = p->ids + (size_t)w * p->window;
     for (uint32_t i = from; i < to && i + 1 < p->window; i++) {
         const size_t at = (size_t)(i - from) * vocab, k = s->count;
+        if (p->saved) {
+            write_record(record, logits + at, vocab);
+            save_bytes(p->saved, kld_place(p->window, vocab, p->windows, k), record, kld_record(vocab));
+        }
         if (reference) write_record(record, reference + at, vocab);
-        if (p->saved) write_record(p->saved + k * kld_record(vocab), logits + at, vocab);
         score_position(s, logits + at, vocab, ids[i + 1],
-                       p->base ? kld_at(p->base, k) : reference ? record : NULL, own);
+                       p->base ? p->base->bytes + kld_place(p->window, vocab, p->base->windows, k)
+                       : reference ? record : NULL, own);
     }
 }
 

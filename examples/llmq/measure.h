@@ -222,18 +222,20 @@ static uint32_t *protocol_ids(protocol *p, const char *path, const ppl_options *
     return all;
 }
 
-/* The header and the tokens of the file that --save-base asks for, and room for its records. */
-static unsigned char *begin_base(protocol *p, size_t *size)
+/* Begins the file that --save-base asks for, with its header and the tokens. */
+static void begin_base(const protocol *p, result_file *o, const char *path)
 {
+    const size_t size = kld_size(p->window, p->m->model.vocab, p->windows),
+                 head = kld_place(p->window, p->m->model.vocab, p->windows, 0);
     unsigned char *bytes;
-    *size = kld_size(p->window, p->m->model.vocab, p->windows);
-    if (*size == 0) fail("--save-base: too many log-probabilities for this machine");
-    bytes = (unsigned char *)allocate(*size);
+    if (size == 0) fail("--save-base: too many log-probabilities for this machine");
+    begin_output(o, path, size);
+    bytes = (unsigned char *)allocate(head);
     memcpy(bytes, KLD_MAGIC, 8);
     store_u32(bytes + 8, p->window), store_u32(bytes + 12, p->m->model.vocab), store_u32(bytes + 16, p->windows);
     for (size_t i = 0; i < (size_t)p->windows * p->window; i++) store_u32(bytes + KLD_HEADER + 4 * i, p->ids[i]);
-    p->saved = bytes + KLD_HEADER + 4 * (size_t)p->windows * p->window;
-    return bytes;
+    save_bytes(o, 0, bytes, head);
+    free(bytes);
 }
 
 /* The protocol of llama-perplexity. */
@@ -245,14 +247,15 @@ static void ppl_protocol(const char *path, const ppl_options *o)
     kld_sums sums;
     protocol p = { &m, NULL, NULL, NULL, 0, 0, NULL, &threads };
     problem trouble = { { NULL, 0, 0 } };
-    unsigned char *bytes = NULL, *saved = NULL;
+    const unsigned char *bytes;
+    result_file saved;
     size_t size;
     const char *kv = o->kv;
     int bits;
     if (!next_number(&kv, &bits) || *kv) fail("--kv-bits is one number, unless --own is given");
     p.window = (uint32_t)o->window;
     if (o->base) {
-        bytes = read_file(o->base, &size);
+        bytes = map_file(o->base, &size);
         read_kld(&base, o->base, bytes, size, &trouble);
         stop_if(&trouble);
         p.base = &base, p.window = base.window;
@@ -268,9 +271,9 @@ static void ppl_protocol(const char *path, const ppl_options *o)
     }
     if (p.window < 4) fail("%s: windows of %u tokens are too short to score their second halves", path, p.window);
     p.ids = protocol_ids(&p, path, o);
-    if (o->save) saved = begin_base(&p, &size);
+    if (o->save) begin_base(&p, p.saved = &saved, o->save);
     run_protocol(&p, &sums);
-    if (saved) write_file(o->save, saved, size);
+    if (o->save) end_output(&saved);
     print_kld(&sums, o->base || o->reference, o->key);
 }
 

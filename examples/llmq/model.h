@@ -256,7 +256,6 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     llmq_error error;
     const void *tok;
     size_t need, tok_size;
-    uint32_t index;
     llmq_status status;
     memset(m, 0, sizeof *m);
     m->bytes = bytes;
@@ -265,8 +264,7 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
     if (llmq_bundle_verify(&m->bundle, &error))
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_find(&m->bundle, "lm.dim", &index) != LLMQ_OK
-        && llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
+    if (!prefix_of_values(&m->bundle))
         return wrong(p, "%s holds no model: it is %s; 'llmq inspect' shows what it holds", path,
                      kind_of_bundle(bytes, size));
     need = lm_model_size(&m->bundle);
@@ -346,8 +344,7 @@ static uint32_t fingerprint(const llmq_bundle *b)
         const char *value = value_of_model(e.name);
         /* activations are no weights */
         if (e.kind == LLMQ_KIND_VALUE && (!value || is_activation_value(value))) continue;
-        for (int k = 0; k < 4; k++)
-            shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
+        store_u32(shape, e.rows), store_u32(shape + 4, e.cols);
         if (e.kind == LLMQ_KIND_VALUE) crc = llmq__crc(crc, (const uint8_t *)"llama.", 6), e.name = value;
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);

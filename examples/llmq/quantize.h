@@ -173,14 +173,6 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
    Values "sense.LAYER.SUM": f32, sums of the weights and of their squares, then the packed
    matrix. */
 
-static float load_float(const unsigned char *b)
-{
-    uint32_t u = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
-}
-
 /* A file of sums: what `llmq sense` wrote, or an importance matrix of llama.cpp, which has diagonals only. */
 typedef struct sums {
     const char *path;
@@ -657,7 +649,7 @@ static uint32_t add_activation_values(llmq_entry *e, const char *prefix, const c
     uint32_t value[4] = { o.bits, (uint32_t)o.asymmetric, (uint32_t)o.scales, 0 };
     memcpy(&value[3], &o.clip, 4);
     for (int i = 0; i < 4; i++) {
-        for (int k = 0; k < 4; k++) bytes[i][k] = (unsigned char)(value[i] >> 8 * k & 255);
+        store_u32(bytes[i], value[i]);
         snprintf(name[i], sizeof name[i], "%s%s", prefix, activation_value[i]);
         add_value(&e[i], name[i], i < 3 ? LLMQ_VALUE_U32 : LLMQ_VALUE_F32, bytes[i], 4);
     }
@@ -808,7 +800,6 @@ static uint32_t count_grids(const recipe *r)
 typedef struct draft {
     const llmq_bundle *from;
     const recipe *how;
-    const char *prefix;          /* of the model's values */
     uint32_t layers;
     const site_transform *made;  /* NULL: no transforms */
     stored_transform *stored;
@@ -875,14 +866,16 @@ static void add_transforms(draft *d, sizes *total)
 /* The model of a bundle with its linear layers in another format: all of it but the tensors' bytes. */
 static void open_draft(draft *d, const llmq_bundle *b, const recipe *r, sizes *total)
 {
+    const char *prefix = prefix_of_values(b);
+    char layers[16];
     const llmq_transform steps = read_steps(transform_of(r));
     uint32_t grids;
     size_t sites;
     memset(d, 0, sizeof *d);
     memset(total, 0, sizeof *total);
     d->from = b, d->how = r;
-    d->prefix = llmq_bundle_u32(b, "lm.layers", &d->layers) == LLMQ_OK ? "lm." : "llama.";
-    if (d->prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &d->layers), "lm.layers");
+    snprintf(layers, sizeof layers, "%slayers", prefix);
+    check(llmq_bundle_u32(b, layers, &d->layers), layers);
     check_recipe(r, b, d->layers);
     if (steps.count) d->made = transforms_for(b, r);
     sites = (size_t)d->layers * SITES;
@@ -893,7 +886,7 @@ static void open_draft(draft *d, const llmq_bundle *b, const recipe *r, sizes *t
     memset(d->stored, 0, sites * sizeof *d->stored);
     plan_entries(d);
     add_transforms(d, total);
-    if (r->abits) d->n += add_activation_values(&d->e[d->n], d->prefix, r->abits);
+    if (r->abits) d->n += add_activation_values(&d->e[d->n], prefix, r->abits);
     for (grids = add_grids(d->e, d->n); grids; grids--) d->data[d->count++] = (void *)(uintptr_t)d->e[d->n++].data;
 }
 
@@ -941,12 +934,6 @@ static llmq_status write_draft(draft *d, sizes *total, llmq_sink_at sink, void *
     }
     if (!p.quiet) progress(1, 1, "");
     return status == LLMQ_OK ? llmq_writer_end(&out) : status;
-}
-
-static int put_memory(void *context, size_t offset, const void *bytes, size_t size)
-{
-    memcpy((unsigned char *)context + offset, bytes, size);
-    return 0;
 }
 
 /* The bytes of that bundle, in memory. */
