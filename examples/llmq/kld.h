@@ -12,7 +12,8 @@
    adds nothing to the divergence. */
 
 #define KLD_MAGIC "_logits_"
-enum { KLD_HEADER = 20, KLD_WINDOW = 512 };
+enum { KLD_HEADER = 20 };
+#define KLD_WINDOW 512u
 
 /* A file of log-probabilities. */
 typedef struct kld_base {
