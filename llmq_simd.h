@@ -1727,9 +1727,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
    Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
    must assume that e overlaps them.
    The last vector comes first, because the bytes that it writes too many belong to the next field.
-   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the
-   vectors find their upper bits in different places, which they do with three bits.
-   Measured: t4 with AVX2 is 8 % faster with separate code for each vector. */
+   Vectors have separate code where they find their upper bits in different places, which they do
+   with three bits, and in whole units where that is faster.
+   Measured: with AVX2 t4 is 8 % faster with separate code, t4s 3 %, and t2 and t2s are not. With
+   SSSE3, which has half of these registers, t4s takes half as long again. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
                                                        const llmq__window *w, size_t at, size_t ahead,
                                                        const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
@@ -1741,7 +1742,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     if (llmq__trellis_bits(trellis) == 3) {
         if (vectors > 1) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
         LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
-    } else if (whole) {
+    } else if (whole && (trellis == 4 || (trellis == 7 && LLMQ__VECTOR_BYTES == 32))) {
         LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
             LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
     } else {
