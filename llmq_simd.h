@@ -4467,6 +4467,246 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, cons
 }
 #endif
 
+/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
+   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
+LLMQ__INLINE_TARGET int llmq__zmm_split(const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
+    if (w == 128 || a == 128) return 1;
+    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
+}
+
+/* What is written once for each way to look points up, see AVX512_PRODUCTS. All else is shared.
+   grid_of, trellis_of: make the tables of a grid, or of a trellis
+   any:      products of 16 rows of a grid with one activation
+   block:    adds products of 128 columns of 32 rows of a grid with several activations
+   trellis:  for each kind, trellis[kind - LLMQ__KIND_T1]: products of whole units of some blocks of
+             16 rows, and points of a unit */
+#if LLMQ__ANY_TRELLIS
+typedef struct llmq__zmm_trellis {
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                const uint8_t *const *, uint32_t, __m512 *);
+    llmq__zmm_points *points;
+} llmq__zmm_trellis;
+#endif
+typedef struct llmq__zmm_set {
+    void (*grid_of)(const llmq_format *, llmq__zmm_grid *);
+    __m512 (*any)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                  const uint8_t *const *);
+    void (*block)(const llmq__zmm_grid *, const uint8_t *const *, size_t, uint32_t, const llmq_activation *, uint32_t,
+                  __m512i *);
+#if LLMQ__ANY_TRELLIS
+    void (*trellis_of)(const llmq_format *, llmq__zmm_grid *);
+    llmq__zmm_trellis trellis[7];
+#endif
+} llmq__zmm_set;
+
+/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
+   goes on. */
+LLMQ__INLINE_TARGET void llmq__zmm_end(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                       llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zmm_scales(row, run->w);
+    scales[1] = llmq__zmm_scales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zmm_finish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
+}
+
+/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
+   activations.
+   All runs must end at multiples of 128 columns, or at the end of the row.
+   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_batch(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                           const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                           const uint8_t *const *row, float *y, size_t y_stride)
+{
+    /* Whole units alone; p: coordinates of a point. */
+    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < end; j += 128) {
+        set->block(g, row, l->scales, j / 128, x, count, sum);
+        /* Sums go on until their run ends. */
+        if (j + 128 < run.end) continue;
+        llmq__zmm_end(x, count, row, &run, sum, total);
+    }
+    for (i = 0; i < 2 * count; i++) {
+        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
+    }
+}
+
+/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
+   multiple of 16.
+   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
+   of the range apart: distant streams, as in section 4. */
+LLMQ__INLINE_TARGET void llmq__zmm_matmul(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                          const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                          uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[32];
+    float v[16];
+    uint32_t r, b, i, k, apart;
+    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
+    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
+        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
+        for (i = 0; i < count; i += 32)
+            llmq__zmm_batch(set, t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+    }
+    for (; r < r1; r += 16 * apart) {
+        apart = (r1 - r) / 16;
+        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
+           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
+           ways. One row less moves them. */
+        /* check: 64 * 64 == 4096 */
+        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
+        for (b = r; b < r + apart; b++) {
+            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
+               turn. */
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count; i++) {
+                _mm512_storeu_ps(v, set->any(t, l, g, x + i, row));
+                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
+            }
+        }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
+   256.
+   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
+   into total, and *run goes on. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_block(const llmq__zmm_set *set, const llmq_tensor *t,
+                                                   const llmq__layout *l, const llmq__zmm_grid *g,
+                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                   uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
+                 apart = llmq__zmm_apart(t->format.bits, block);
+    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
+       which is 256 for each half of the rows. */
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++)
+        llmq__zmm_trellis_tile(set->trellis[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
+                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) llmq__zmm_end(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
+   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_batch(const llmq__zmm_set *set, const llmq_tensor *t,
+                                                   const llmq__layout *l, const llmq__zmm_grid *g,
+                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                   uint32_t n, float *y, size_t y_stride)
+{
+    const llmq__zmm_trellis *kind = set->trellis + (g->kind - LLMQ__KIND_T1);
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    /* Whole units first, then the last unit, if there is a part of one. */
+    for (j = 0; j < t->cols / 256 * 256; j += 256)
+        llmq__zmm_trellis_block(set, t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        /* A shift by 32 needs 64 bits. */
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols)
+            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
+                                              total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
+   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
+LLMQ__INLINE_TARGET void llmq__zmm_trellis_rows(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r,
+                                                uint32_t n, const uint8_t **row)
+{
+    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
+    uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
+    for (k = 0, in %= block->rows; k < n; k++) {
+        row[k] = t->data + (block->first + (size_t)in) * t->row_size;
+        if (++in == block->rows) in = 0;
+    }
+}
+
+/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
+   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
+   rows, and rows beyond the block or the range are not stored. So every function above sees
+   whole groups of 16 rows. */
+LLMQ__INLINE_TARGET void llmq__zmm_trellis_matmul(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                                  const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
+    __m512 total[LLMQ__ZSTRIP];
+    const int many = count > 4;
+    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
+    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    uint32_t r, i, b, n, blocks;
+    for (r = r0; r < r1; r += n) {
+        llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
+        n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
+        blocks = many ? most : (n + 15) / 16;
+        llmq__zmm_trellis_rows(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
+        for (i = 0; many && i < count; i += 32)
+            llmq__zmm_trellis_batch(set, t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r,
+                                    y_stride);
+        for (i = 0; !many && i < count; i++) {
+            set->trellis[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            for (b = 0; b < blocks; b++)
+                /* The mask leaves rows out that nobody asked for. */
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
+                                      total[b]);
+        }
+    }
+}
+#endif
+
+/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
+   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
+   go through the functions above if all runs end at multiples of 128 columns and the points can
+   be looked up; all else goes through the template. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_rows_i8(const llmq__zmm_set *set, const llmq_tensor *t, const llmq_activation *x,
+                                             uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zmm_grid g;
+    if (w % 128 || a % 128) end = r0;
+#if LLMQ__ANY_TRELLIS
+    else if (t->format.taps[0]) {
+        set->trellis_of(&t->format, &g);
+        llmq__zmm_trellis_matmul(set, t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
+    if (end > r0) {
+        set->grid_of(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else llmq__zmm_matmul(set, t, &l, &g, x, count, r0, end, y, y_stride);
+    }
+    /* The rows after the last whole group of 16, or all. */
+    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+}
+
 /* Looks 64 coded points up by codes v, with shuffles of 16 bytes.
    t: as zmm_table_avx512vnni makes it, 16 points repeated in all quarters of each vector.
    Bits of v above the code are cleared. Bits 4 and 5 choose among the four vectors by masks. */
@@ -4763,11 +5003,12 @@ LLMQ__ZROWS(zmm_g3, LLMQ__KIND_G3)
 LLMQ__ZROWS(zmm_g4, LLMQ__KIND_G4)
 LLMQ__ZROWS(zmm_g5, LLMQ__KIND_G5)
 LLMQ__ZROWS(zmm_g6, LLMQ__KIND_G6)
-LLMQ__ZROWS(zmm_g8, LLMQ__KIND_G8)
 LLMQ__ZROWS(zmm_v2n16, LLMQ__KIND_V2N16)
 LLMQ__ZROWS(zmm_v2n64, LLMQ__KIND_V2N64)
 #if LLMQ__BIG
 LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
+#else
+LLMQ__ZROWS(zmm_g8, LLMQ__KIND_G8) /* it looks nothing up, so it serves both tables */
 #endif
 #undef LLMQ__ZROWS
 
@@ -4780,18 +5021,9 @@ LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const ll
                  : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
 }
 
-/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
-   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
-LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, const llmq_activation *x)
-{
-    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
-    if (w == 128 || a == 128) return 1;
-    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
-}
-
 /* Returns the products of 16 rows with one activation by the function of the format. g->kind is
    not LLMQ__KIND_OTHER, and the preconditions of zmm_rows hold. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
                                                       const llmq__zmm_grid *g, const llmq_activation *x,
                                                       const uint8_t *const *row)
 {
@@ -4801,7 +5033,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
     case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(zmm_g4)(t, l, g, x, row);
     case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(zmm_g5)(t, l, g, x, row);
     case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(zmm_g6)(t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(zmm_g8)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return llmq__zmm_g8_avx512vnni(t, l, g, x, row);
     case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(zmm_v2n16)(t, l, g, x, row);
     case LLMQ__KIND_V2N64: return LLMQ__KERNEL_NAME(zmm_v2n64)(t, l, g, x, row);
 #if LLMQ__BIG
@@ -4809,7 +5041,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
 #endif
     default: break;
     }
-    split = LLMQ__KERNEL_NAME(zmm_split)(l, x);
+    split = llmq__zmm_split(l, x);
     return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row)
                      : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
 }
@@ -4862,87 +5094,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g,
     bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__KERNEL_NAME(zmm_tile)(g, row + 16, at, b % per_unit, tile + 32);
     llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
-}
-
-/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
-   goes on. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
-                                                    llmq__run *run, __m512i *sum, __m512 *total)
-{
-    __m512 scales[2];
-    uint32_t i;
-    scales[0] = llmq__zmm_scales(row, run->w);
-    scales[1] = llmq__zmm_scales(row + 16, run->w);
-    for (i = 0; i < 2 * count; i++) {
-        total[i] = llmq__zmm_finish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
-        sum[i] = _mm512_setzero_si512();
-    }
-    llmq__next_run(run);
-}
-
-/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
-   activations.
-   All runs must end at multiples of 128 columns, or at the end of the row.
-   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l,
-                                                        const llmq__zmm_grid *g, const llmq_activation *x,
-                                                        uint32_t count, const uint8_t *const *row, float *y,
-                                                        size_t y_stride)
-{
-    /* Whole units alone; p: coordinates of a point. */
-    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < end; j += 128) {
-        LLMQ__KERNEL_NAME(zmm_block)(g, row, l->scales, j / 128, x, count, sum);
-        /* Sums go on until their run ends. */
-        if (j + 128 < run.end) continue;
-        LLMQ__KERNEL_NAME(zmm_end)(x, count, row, &run, sum, total);
-    }
-    for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
-    }
-}
-
-/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
-   multiple of 16.
-   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
-   of the range apart: distant streams, as in section 4. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l,
-                                                       const llmq__zmm_grid *g, const llmq_activation *x,
-                                                       uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                                       size_t y_stride)
-{
-    const uint8_t *row[32];
-    float v[16];
-    uint32_t r, b, i, k, apart;
-    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
-    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
-        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
-    }
-    for (; r < r1; r += 16 * apart) {
-        apart = (r1 - r) / 16;
-        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
-           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
-           ways. One row less moves them. */
-        /* check: 64 * 64 == 4096 */
-        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
-        for (b = r; b < r + apart; b++) {
-            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
-               turn. */
-            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
-            for (i = 0; i < count; i++) {
-                _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zmm_any)(t, l, g, x + i, row));
-                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
-            }
-        }
-    }
 }
 
 #if LLMQ__ANY_TRELLIS
@@ -5082,146 +5233,25 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const l
 #define LLMQ__KIND LLMQ__KIND_T4S
 #include LLMQ_SIMD_SELF
 
-/* The functions of a kind: products of whole units of some blocks of 16 rows, and points of a
-   unit. */
-typedef struct {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
-                const uint8_t *const *, uint32_t, __m512 *);
-    llmq__zmm_points *points;
-} LLMQ__KERNEL_NAME(zmm_kind);
-/* The functions of all kinds; zmm_kinds[kind - LLMQ__KIND_T1]. */
-#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
-static const LLMQ__KERNEL_NAME(zmm_kind)
-    LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
-                                       LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s),
-                                       LLMQ__ZKIND(zmm_t4s) }; /* in the order of LLMQ__KIND_T... */
-#undef LLMQ__ZKIND
-
-/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
-   256.
-   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
-   into total, and *run goes on. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l,
-                                                                const llmq__zmm_grid *g, const llmq_activation *x,
-                                                                uint32_t count, const uint8_t *const *row, uint32_t j,
-                                                                llmq__run *run, __m512i *sum, __m512 *total)
-{
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
-                 apart = llmq__zmm_apart(t->format.bits, block);
-    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
-       which is 256 for each half of the rows. */
-    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
-    __m512i tile[128], bias[4];
-    uint32_t b;
-    for (b = 0; b < 2; b++)
-        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
-                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
-    for (b = 0; b < 2; b++) {
-        llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
-        if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zmm_end)(x, count, row + LLMQ__ZBACK, run, sum, total);
-    }
-}
-
-/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
-   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l,
-                                                                const llmq__zmm_grid *g, const llmq_activation *x,
-                                                                uint32_t count, const uint8_t *const *row, uint32_t n,
-                                                                float *y, size_t y_stride)
-{
-    const LLMQ__KERNEL_NAME(zmm_kind) *kind = LLMQ__KERNEL_NAME(zmm_kinds) + (g->kind - LLMQ__KIND_T1);
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    /* Whole units first, then the last unit, if there is a part of one. */
-    for (j = 0; j < t->cols / 256 * 256; j += 256)
-        LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
-    for (i = 0; i < 2 * count; i++) {
-        /* A shift by 32 needs 64 bits. */
-        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols)
-            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
-                                              total[i]);
-        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
-    }
-}
-
-/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
-   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block,
-                                                             uint32_t r, uint32_t n, const uint8_t **row)
-{
-    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
-    uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
-    for (k = 0, in %= block->rows; k < n; k++) {
-        row[k] = t->data + (block->first + (size_t)in) * t->row_size;
-        if (++in == block->rows) in = 0;
-    }
-}
-
-/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
-   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
-   rows, and rows beyond the block or the range are not stored. So every function above sees
-   whole groups of 16 rows. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
-                                                               const llmq__zmm_grid *g, const llmq_activation *x,
-                                                               uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                                               size_t y_stride)
-{
-    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
-    __m512 total[LLMQ__ZSTRIP];
-    const int many = count > 4;
-    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
-    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
-    uint32_t r, i, b, n, blocks;
-    for (r = r0; r < r1; r += n) {
-        llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
-        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
-        n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
-        blocks = many ? most : (n + 15) / 16;
-        LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
-        for (i = 0; many && i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_trellis_batch)
-            (t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; !many && i < count; i++) {
-            LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
-            for (b = 0; b < blocks; b++)
-                /* The mask leaves rows out that nobody asked for. */
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
-                                      total[b]);
-        }
-    }
-}
 #endif
 
-/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
-   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
-   go through the functions above if all runs end at multiples of 128 columns and the points can
-   be looked up; all else goes through the template. */
+/* The functions above, for the shared ones. */
+static const llmq__zmm_set LLMQ__KERNEL_NAME(zmm_set) = {
+    LLMQ__KERNEL_NAME(zmm_grid_of), LLMQ__KERNEL_NAME(zmm_any), LLMQ__KERNEL_NAME(zmm_block),
+#if LLMQ__ANY_TRELLIS
+#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
+    LLMQ__KERNEL_NAME(zmm_trellis_of),
+    { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2), LLMQ__ZKIND(zmm_t3), LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s),
+      LLMQ__ZKIND(zmm_t3s), LLMQ__ZKIND(zmm_t4s) } /* in the order of LLMQ__KIND_T... */
+#undef LLMQ__ZKIND
+#endif
+};
+
+/* The kernel of the table: see zmm_rows_i8. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    llmq__layout l = llmq__layout_of(t);
-    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
-    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
-    llmq__zmm_grid g;
-    if (w % 128 || a % 128) end = r0;
-#if LLMQ__ANY_TRELLIS
-    else if (t->format.taps[0]) {
-        LLMQ__KERNEL_NAME(zmm_trellis_of)(&t->format, &g);
-        LLMQ__KERNEL_NAME(zmm_trellis_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
-        return;
-    }
-#endif
-    if (end > r0) {
-        LLMQ__KERNEL_NAME(zmm_grid_of)(&t->format, &g);
-        if (g.kind == LLMQ__KIND_OTHER) end = r0;
-        else LLMQ__KERNEL_NAME(zmm_matmul)(t, &l, &g, x, count, r0, end, y, y_stride);
-    }
-    /* The rows after the last whole group of 16, or all. */
-    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+    llmq__zmm_rows_i8(&LLMQ__KERNEL_NAME(zmm_set), t, x, count, r0, r1, y, y_stride);
 }
 
 #undef LLMQ__ISA
