@@ -1306,6 +1306,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
                          LLMQ__VECTOR_BYTES / 4 lanes
      LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks takes activations, with 128
                             added, as unsigned bytes. 0: both are signed
+     LLMQ__WHOLE         1: some formats have a second loop for runs that end where units end
+                         0: there is none, because the set has other kernels for these runs
 
    Words: the words on floats, and more. They come in groups that instruction sets can share.
    32 bytes, u8x32:
@@ -1378,6 +1380,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #endif
 #if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
 #error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
+#error "llmq: LLMQ__WHOLE is 0 or 1"
 #endif
 #define LLMQ__DOTS LLMQ__ISA
 
@@ -2082,42 +2087,42 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g3
 #define LLMQ__KIND LLMQ__KIND_G3
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g4
 #define LLMQ__KIND LLMQ__KIND_G4
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g5
 #define LLMQ__KIND LLMQ__KIND_G5
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g6
 #define LLMQ__KIND LLMQ__KIND_G6
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g8
 #define LLMQ__KIND LLMQ__KIND_G8
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n16
 #define LLMQ__KIND LLMQ__KIND_V2N16
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n64
 #define LLMQ__KIND LLMQ__KIND_V2N64
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 
 /* The product of four rows and an activation, for any kind but OTHER. Runs end where chunks do.
@@ -2376,6 +2381,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 
 #undef LLMQ__DECODED
 #undef LLMQ__RAW
+#undef LLMQ__WHOLE
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undefines the others, which it shares */
 #define LLMQ__OWN 0
 #include LLMQ_SIMD_SELF
@@ -2388,7 +2394,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
    Parameters beside the ones of CODES:
      LLMQ__NAME   the name of its function
      LLMQ__KIND   LLMQ__KIND_..., not OTHER
-     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that
+     LLMQ__SPLIT  1: there is a loop of its own for runs that end where units end, because that
                   pays
                   0: there is not
    Each format has its own code and not a function that takes the format: compilers work on such a
@@ -2397,8 +2403,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
 #endif
-#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
-#error "llmq: LLMQ__WHOLE is 0 or 1"
+#if !defined(LLMQ__SPLIT) || (LLMQ__SPLIT != 0 && LLMQ__SPLIT != 1)
+#error "llmq: LLMQ__SPLIT is 0 or 1"
 #endif
 
 /* Adds the products of chunk c of a whole unit of four rows with the activations of its columns.
@@ -2472,18 +2478,18 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     return total;
 }
 
-/* The same, not inlined. LLMQ__WHOLE 0: one loop serves both. */
+/* The same, not inlined. LLMQ__SPLIT 0: one loop serves both. */
 LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
                                                                       const llmq__layout *l, const LLMQ__C(grid) *g,
                                                                       const llmq_activation *x,
                                                                       const uint8_t *const *row)
 {
-    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+    return LLMQ__SPLIT && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
 }
 
 #undef LLMQ__KIND
 #undef LLMQ__NAME
-#undef LLMQ__WHOLE
+#undef LLMQ__SPLIT
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 #undef LLMQ__SIMD_PART
@@ -3212,6 +3218,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_ssse3(int32_t *p, __m128i v)
 #define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #undef LLMQ__TARGET
@@ -3634,6 +3641,7 @@ LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const 
 #define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 
@@ -3654,6 +3662,7 @@ LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
@@ -3912,8 +3921,8 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
-/* Chunks of 32 codes are for short groups, and for the rest of a row after its last whole unit.
-   Their kernels are the same as with AVX2 and VNNI. */
+/* Chunks of 32 codes are for short groups, for the rest of a row after its last whole unit, and for
+   the rest of the rows after the last 16. Their kernels are the same as with AVX2 and VNNI. */
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx512
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
@@ -3927,6 +3936,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
+#define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ----------------------- */
@@ -6076,6 +6086,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 /* All kernels are from the templates. */
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
@@ -6165,6 +6176,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
@@ -7893,6 +7905,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 /* All kernels are from the templates. */
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
