@@ -74,8 +74,8 @@
        3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor. Elsewhere it
           repeats the options of the compiler.
        4. Add a part: LLMQ__PART_WASM in the list of parts and in the list of #undef at the end, its
-          section in the chain with #if LLMQ_SIMD_WASM around all of it, and its inclusion in
-          section 12, after the parts whose words it uses.
+          section in the chain, and its inclusion in section 12, after the parts whose words it
+          uses, with #if LLMQ_SIMD_WASM around it.
        5. In the section, define LLMQ__TARGET: nothing where the whole program is compiled for the
           set, else LLMQ__TARGET_OF("..."). The section undefines it at its end.
        6. Write the words on floats that the head of section 3 lists, with the suffix _wasm. Then
@@ -2743,7 +2743,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 /* ---- 5. x86: SSSE3 --------------------------------------------------------------------------- */
 
 /* Words on four sums, with the suffix _sse2: SSE2 is in every x86-64. All x86 tables share them. */
-#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__TARGET
 typedef __m128i llmq__i32x4_sse2;
 typedef __m128 llmq__f32x4_sse2;
@@ -2777,7 +2776,6 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
     return _mm_castsi128_ps(_mm_set_epi64x((long long)high, (long long)low));
 }
 #undef LLMQ__TARGET
-#endif
 
 #if LLMQ_SIMD_SSSE3
 /* Words on floats. Four vectors of 4 floats are an f32x16. Constants of shuffles name the source of
@@ -3229,7 +3227,6 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 
 /* ---- 6. x86: AVX2, and with VNNI ------------------------------------------------------------- */
 
-#if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
 /* Words on floats. A native vector has 8 floats, and two are an f32x16. Many instructions work
@@ -3667,7 +3664,6 @@ LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
@@ -3777,7 +3773,6 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
    each run of columns, in zmm_finish, by the operations of the scalar llmq__rows_i8 in the same
    order, so that results have the same bits. */
 
-#if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -4817,7 +4812,6 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
@@ -5403,7 +5397,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
    Loads and stores take any address that is aligned as its type, and bytes any address. Words
    read and write the elements that their names say, and no more. */
 
-#if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -6295,7 +6288,6 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
 #endif
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
@@ -6313,7 +6305,6 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
    Sums of int8 products are exact. Floats are combined once for each run of columns, in
    few_rows, by the operations of the scalar llmq__rows_i8 in the same order. */
 
-#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 /* Products of int8 activations, which both tables share. A run of columns is cut in two ways.
    Whole units have a function of their own in some formats.
    All else is fields: n codes in neighbouring bytes of a plane, at the same bits, and for some
@@ -6463,7 +6454,6 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
         u->field = field[llmq__trellis(f) - 1];                                                                       \
         LLMQ_MEMCPY(u->table, f->points, f->n);                                                                       \
     }
-#endif
 #endif
 
 #if LLMQ_SIMD_DSP
@@ -7438,7 +7428,6 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: thei
    write the elements that their names say, and no more. Float operations are rounded as scalar
    ones, and there is no fused one. */
 
-#if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -7910,7 +7899,6 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 /* All kernels are from the templates. */
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
 #undef LLMQ__SIMD_PART
@@ -7935,7 +7923,6 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
    In the code, vl is the vector length: elements of this round. Loops end because vsetvl gives
    at least 1 where elements are left. */
 
-#if LLMQ_SIMD_RVV
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
@@ -8799,7 +8786,6 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__PIECES
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__SIMD_PART
@@ -9061,20 +9047,34 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #endif
 #define LLMQ__SIMD_PART LLMQ__PART_DISPATCH
 #include LLMQ_SIMD_SELF
+#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__SIMD_PART LLMQ__PART_SSSE3
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_AVX2
 #define LLMQ__SIMD_PART LLMQ__PART_AVX2
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_AVX512
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_NEON
 #define LLMQ__SIMD_PART LLMQ__PART_NEON
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 #define LLMQ__SIMD_PART LLMQ__PART_MICRO
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_WASM
 #define LLMQ__SIMD_PART LLMQ__PART_WASM
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_RVV
 #define LLMQ__SIMD_PART LLMQ__PART_RVV
 #include LLMQ_SIMD_SELF
+#endif
 
 /* Table i of those that are compiled in, from slow to fast, so that the last table whose bits the
    machine has is the best. NULL after the last. */
