@@ -433,6 +433,13 @@ static uint32_t llmq__simd_features(void)
 /* Hides from the compiler that p is the same as before, so that a second load from it stays a load:
    two loads that shuffle as they load are faster than one load and two shuffles. */
 #define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p))
+/* Keeps an integer in a general register.
+   Measured: gcc 12 has vector instructions for the ends of runs, and moves them through memory at
+   the end of each chunk. Without these moves g2 and g3 with AVX2 take 0.6 of the time in groups of
+   32, and 0.75 in groups of 128. */
+#if LLMQ__X86 && !defined(__clang__)
+#define LLMQ__SCALAR(x) __asm__("" : "+r"(x))
+#endif
 #else
 #define LLMQ__TARGET_OF(sets)
 #define LLMQ__INLINE static __forceinline
@@ -441,6 +448,9 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__PREFETCH(p) ((void)(p))
 #define LLMQ__PREFETCH2(p) ((void)(p))
 #define LLMQ__RELOAD_BARRIER(p) ((void)0)
+#endif
+#ifndef LLMQ__SCALAR
+#define LLMQ__SCALAR(x) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
 /* Makes n copies of the body of the next loop. A loop over a short array is unrolled as a whole,
@@ -698,6 +708,7 @@ LLMQ__INLINE void llmq__next_run(llmq__run *r)
     if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
     if (end == r->x_end) r->x++, r->x_end = llmq__min(r->cols, end + r->x_group);
     r->end = llmq__min(r->w_end, r->x_end);
+    LLMQ__SCALAR(r->end);
 }
 
 /* True if a product of `count` activations decodes rows once into a tile. False if it is faster to
@@ -9140,6 +9151,7 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__PREFETCH
 #undef LLMQ__PREFETCH2
 #undef LLMQ__RELOAD_BARRIER
+#undef LLMQ__SCALAR
 #undef LLMQ__TARGET_OF
 #undef LLMQ__MADE
 #undef LLMQ__TRELLIS
