@@ -5039,8 +5039,8 @@ LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const ll
 /* Returns the products of 16 rows with one activation by the function of the format. g->kind is
    not LLMQ__KIND_OTHER, and the preconditions of zmm_rows hold. */
 LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
-                                                      const llmq__zmm_grid *g, const llmq_activation *x,
-                                                      const uint8_t *const *row)
+                                                        const llmq__zmm_grid *g, const llmq_activation *x,
+                                                        const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
