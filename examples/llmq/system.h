@@ -222,6 +222,30 @@ static unsigned char *map_stream(FILE *f, size_t *size)
 static void unmap(const void *at, size_t size) { (void)size, (void)UnmapViewOfFile(at); }
 static void drop_pages(const void *at, size_t size) { (void)at, (void)size; } /* the system does, when it needs them */
 
+/* Address space without memory; NULL: there is not so much. */
+static unsigned char *reserve_memory(size_t size)
+{
+    return (unsigned char *)VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE);
+}
+
+/* Memory for these bytes of it, which are zeros at first; 0: there is no more. */
+static int use_memory(void *at, size_t size)
+{
+    return size == 0 || VirtualAlloc(at, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+}
+
+/* Gives back the memory of whole pages within these bytes. */
+static void drop_memory(const void *at, size_t size)
+{
+    SYSTEM_INFO about;
+    uintptr_t page, begin, end;
+    GetSystemInfo(&about);
+    page = about.dwPageSize, begin = ((uintptr_t)at + page - 1) / page * page, end = ((uintptr_t)at + size) / page * page;
+    if (begin < end) (void)VirtualFree((void *)begin, end - begin, MEM_DECOMMIT);
+}
+
+static void free_reserved(void *at, size_t size) { (void)size, (void)VirtualFree(at, 0, MEM_RELEASE); }
+
 static int processors(void)
 {
     SYSTEM_INFO about;
@@ -480,6 +504,25 @@ static void drop_pages(const void *at, size_t size)
         end = ((uintptr_t)at + size) / page * page;
     if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
+
+/* Address space without memory; NULL: there is not so much. */
+static unsigned char *reserve_memory(size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    void *at;
+#ifdef MAP_NORESERVE
+    flags |= MAP_NORESERVE;
+#endif
+    at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return at == MAP_FAILED ? NULL : (unsigned char *)at;
+}
+
+/* Memory for these bytes of it, which are zeros at first: the system gives it where they are written. 0: there is no
+   more. */
+static int use_memory(void *at, size_t size) { return (void)at, (void)size, 1; }
+/* Gives back the memory of whole pages within these bytes. */
+static void drop_memory(const void *at, size_t size) { drop_pages(at, size); }
+static void free_reserved(void *at, size_t size) { unmap(at, size); }
 
 /* Those that this process may run on. */
 static int processors(void)
