@@ -1634,9 +1634,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_writer_begin(llmq_writer *w, llmq_entry
    i: of w->entries, with a size and without data.
    data: w->entries[i].size bytes of any alignment, which are read twice and not kept.
    Errors; the payload is then still to come, and the same call may be made again:
-     LLMQ_E_ARG      An argument is NULL or out of its range; the payload has been sent already; rows
-                     of a tensor are still to come; or llmq_bundle_verify would refuse a scale in it.
-                     Nothing is sent.
+     LLMQ_E_ARG      An argument is NULL or out of its range; the payload has been sent already;
+                     rows of a tensor are still to come; or llmq_bundle_verify would refuse a scale
+                     in it. Nothing is sent.
      LLMQ_E_STOPPED  sink asked for it, or failed.
    Cost: linear in the payload. In another order than that of i a call also takes time linear in
    the entries. Calls for one writer come one after another. */

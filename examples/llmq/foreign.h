@@ -193,7 +193,7 @@ static const unsigned char *open_foreign(foreign *f, const unsigned char *tok, s
     llmq_entry *e = foreign_entries(f, &f->count);
     if (tok) add_value(&e[f->count++], "tokenizer", LLMQ_VALUE_BYTES, tok, tok_size);
     *size = f->size = llmq_bundle_size(e, f->count);
-    if (f->size == 0 || (f->bytes = reserve_memory(f->size)) == NULL)
+    if (f->size == 0 || (f->bytes = (unsigned char *)reserve_memory(f->size)) == NULL)
         fail("%s: the model is too large for this machine", f->path);
     check(llmq_writer_begin(&writer, e, f->count, put_foreign, f), f->path);
     f->source = (const import_entry **)allocate(f->count * sizeof *f->source);
