@@ -219,7 +219,7 @@ static int is_directory(const char *path)
 static const char *outputs[8];
 static int output_count;
 
-/* A file that the command line does not name is read. */
+/* A file that is going to be read must be none of them. */
 static void check_not_output(const char *path)
 {
     for (int i = 0; i < output_count && !force; i++)

@@ -33,6 +33,7 @@ static foreign *foreign_of(const void *at)
     return f;
 }
 
+/* Floats as the bundle has them. */
 static void little_endian(float *x, uint32_t n)
 {
     const uint16_t one = 1;
@@ -40,13 +41,15 @@ static void little_endian(float *x, uint32_t n)
     for (uint32_t i = 0; i < n; i++) store_float((unsigned char *)&x[i], x[i]);
 }
 
+/* Memory for these bytes of the bundle. */
 static void *memory_at(const foreign *f, const void *at, size_t size)
 {
     unsigned char *to = f->bytes + ((const unsigned char *)at - f->bytes);
-    if (!use_memory(to, size)) fail("%s: no memory for %zu bytes", f->path, size);
+    if (!back_memory(to, size)) fail("%s: no memory for %zu bytes", f->path, size);
     return to;
 }
 
+/* Decodes rows first ... last - 1 of entry i. */
 static void fill_rows(const foreign *f, uint32_t i, uint32_t first, uint32_t last)
 {
     const import_entry *from = f->source[i];
@@ -67,6 +70,7 @@ static void fill_rows(const foreign *f, uint32_t i, uint32_t first, uint32_t las
     fail("%s: %s is NaN or infinite in row %u, column %u", f->path, part.name, first + row, col);
 }
 
+/* The entry of a payload. */
 static uint32_t entry_at(const foreign *f, const void *payload)
 {
     uint32_t i = 0;

@@ -575,7 +575,7 @@ static int threads_of(const recipe *r)
 static void fail_rows(const rows_job *j)
 {
     const llmq_error *error = &j->trouble;
-    /* what was read is finite: check_finite has seen to it */
+    /* what was read is finite: check_finite, or fill_rows, has seen to it */
     if (!j->to->format.points && error->status == LLMQ_E_NOT_FINITE)
         fail("%s: the number in row %u, column %u is too large for %s", j->name, error->row, error->col,
              j->to->format.name);

@@ -230,7 +230,7 @@ static uintptr_t page_size(void)
 }
 
 static void *reserve_memory(size_t size) { return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
-static int use_pages(uintptr_t at, size_t size)
+static int back_pages(uintptr_t at, size_t size)
 {
     return VirtualAlloc((void *)at, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
 }
@@ -500,7 +500,7 @@ static void *reserve_memory(size_t size)
 }
 
 /* Memory in whole pages of it; 0: there is no more. */
-static int use_pages(uintptr_t at, size_t size) { return mprotect((void *)at, size, PROT_READ | PROT_WRITE) == 0; }
+static int back_pages(uintptr_t at, size_t size) { return mprotect((void *)at, size, PROT_READ | PROT_WRITE) == 0; }
 
 /* And none any more: whoever reads there by mistake does not read zeros. */
 static void give_back(uintptr_t at, size_t size)
@@ -782,11 +782,11 @@ static void run_threads(void (*work)(void *), void *context, int threads)
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* Memory for these bytes of reserved space; 0: there is no more. */
-static int use_memory(void *at, size_t size)
+static int back_memory(void *at, size_t size)
 {
     const uintptr_t page = page_size(), begin = (uintptr_t)at / page * page,
         end = ((uintptr_t)at + size + page - 1) / page * page;
-    return begin == end || use_pages(begin, end - begin);
+    return begin == end || back_pages(begin, end - begin);
 }
 
 /* Gives `drop` the whole pages within these bytes, if there are any. */
