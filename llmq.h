@@ -537,6 +537,7 @@
 #define llmq_bundle_write_memory LLMQ_NAMED(llmq_bundle_write_memory)
 #define llmq_writer_begin LLMQ_NAMED(llmq_writer_begin)
 #define llmq_writer_put LLMQ_NAMED(llmq_writer_put)
+#define llmq_writer_rows LLMQ_NAMED(llmq_writer_rows)
 #define llmq_writer_end LLMQ_NAMED(llmq_writer_end)
 #define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
 #define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
