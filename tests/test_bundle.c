@@ -550,12 +550,34 @@ static int write_medium(void *context, size_t offset, const void *bytes, size_t 
     return 0;
 }
 
-/* Writes the golden bundle: payloads of tensors and values are sent one by one, if `late` has their bit, from memory
-   that is overwritten at once, in an order that depends on seed (0: in order). t2 comes with them. Calls that stop are
-   made again. */
-static void write_one_by_one(medium *m, uint32_t late, uint32_t seed)
+/* Sends the payload of entry i, at once or rows of a tensor in several calls, from memory that is overwritten then. */
+static void send_payload(llmq_writer *w, const medium *m, uint32_t i, const void *data, int in_rows)
 {
     static uint8_t payload[GOLDEN_SIZE];
+    const llmq_entry e = w->entries[i];
+    const size_t row_size = e.rows ? e.size / e.rows : e.size;
+    const uint8_t *from = (const uint8_t *)data;
+    uint32_t rows = e.rows ? e.rows : 1, n;
+    for (; rows; rows -= n, from += n * row_size) {
+        n = in_rows && e.rows ? 1 + check_below(rows) : rows;
+        memcpy(payload, from, n * row_size);
+        if (n == rows && from == (const uint8_t *)data)
+            while (llmq_writer_put(w, i, payload) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
+        else {
+            while (llmq_writer_rows(w, i, payload, n) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
+            if (n < rows) CHECK_EQ(llmq_writer_put(w, i, payload), LLMQ_E_ARG);
+        }
+        memset(payload, 0xee, n * row_size);
+    }
+    CHECK_EQ(llmq_writer_put(w, i, payload), LLMQ_E_ARG); /* sent already */
+    CHECK_EQ(llmq_writer_rows(w, i, payload, 1), LLMQ_E_ARG);
+}
+
+/* Writes the golden bundle: payloads of tensors and values are sent one by one, if `late` has their bit, in an order
+   that depends on seed (0: in order), and in rows if that is odd. t2 comes with them. Calls that stop are made
+   again. */
+static void write_one_by_one(medium *m, uint32_t late, uint32_t seed)
+{
     llmq_entry e[GOLDEN_COUNT];
     const void *data[GOLDEN_COUNT];
     float t2[GOLDEN_COUNT];
@@ -580,11 +602,8 @@ static void write_one_by_one(medium *m, uint32_t late, uint32_t seed)
         i = order[k];
         CHECK(same_text(e[i].name, golden_entries[i].name));
         if (e[i].data || !e[i].size) continue;
-        memcpy(payload, data[i], e[i].size);
         e[i].t2 = t2[i];
-        while (llmq_writer_put(&w, i, payload) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
-        memset(payload, 0xee, e[i].size);
-        CHECK_EQ(llmq_writer_put(&w, i, payload), LLMQ_E_ARG); /* sent already */
+        send_payload(&w, m, i, data[i], seed & 1);
     }
     while (llmq_writer_end(&w) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
     m->last = LLMQ_OK;
@@ -643,6 +662,67 @@ static void test_writer_unfinished(void)
         CHECK_EQ(llmq_bundle_open(&b, m.bytes, GOLDEN_SIZE, NULL), LLMQ_E_MAGIC);
         memcpy(m.bytes, golden_bundle, 8);
     }
+}
+
+/* Rows of two tensors at a time, too many of them, and an end before the last. */
+static void test_writer_rows(void)
+{
+    static medium m;
+    llmq_entry e[GOLDEN_COUNT];
+    llmq_writer w;
+    const uint8_t *g4 = golden_bundle + golden_entries[G4].offset, *t3 = golden_bundle + golden_entries[T3].offset;
+    const uint32_t rows = golden_entries[G4].rows, calls[2] = { 1, rows - 1 };
+    memset(&m, 0, sizeof m);
+    golden_content(e);
+    e[G4].data = e[T3].data = NULL;
+    CHECK(rows > 1);
+    if (!CHECK_EQ(llmq_writer_begin(&w, e, GOLDEN_COUNT, write_medium, &m), LLMQ_OK)) return;
+    CHECK_EQ(llmq_writer_rows(&w, G4, g4, calls[0]), LLMQ_OK);
+    m.calls = 0;
+    CHECK_EQ(llmq_writer_rows(&w, T3, t3, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(&w, T3, t3), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, G4, g4, rows), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_E_ARG);
+    CHECK_EQ((long)m.calls, 0);
+    CHECK_EQ(llmq_writer_rows(&w, G4, g4 + calls[0] * (golden_entries[G4].size / rows), calls[1]), LLMQ_OK);
+    CHECK_EQ(llmq_writer_rows(&w, G4, g4, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(&w, T3, t3), LLMQ_OK);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_OK);
+    CHECK(memcmp(m.bytes, golden_bundle, GOLDEN_SIZE) == 0);
+}
+
+/* ---- the checksum ---- */
+
+/* A bit at a time, as IEEE 802.3 says it. */
+static uint32_t crc_by_bits(uint32_t crc, const uint8_t *b, size_t n)
+{
+    size_t i;
+    for (crc = ~crc, i = 0; i < 8 * n; i++) {
+        const uint32_t bit = (crc ^ (uint32_t)b[i / 8] >> i % 8) & 1;
+        crc = crc >> 1 ^ (bit ? 0xedb88320u : 0u);
+    }
+    return ~crc;
+}
+
+static void test_checksum(void)
+{
+    uint8_t b[80];
+    uint32_t at, n, i, wrong = 0;
+    CHECK(llmq__crc(0, (const uint8_t *)"123456789", 9) == 0xcbf43926u); /* the check value of CRC-32 */
+    for (i = 0; i < sizeof b; i++) b[i] = (uint8_t)check_random();
+    for (at = 0; at < 8; at++)
+        for (n = 0; at + n <= sizeof b; n++) {
+            const uint32_t crc = crc_by_bits(at, b + at, n);
+            wrong += llmq__crc(at, b + at, n) != crc;
+            for (i = 0; i <= n; i++) wrong += llmq__crc(llmq__crc(at, b + at, i), b + at + i, n - i) != crc;
+        }
+    CHECK_EQ((long)wrong, 0);
+    for (i = 0; i < 8 * sizeof b; i++) { /* each entry of each table */
+        memset(b, 0, sizeof b);
+        b[i / 8] = (uint8_t)(1u << i % 8);
+        wrong += llmq__crc(0, b, sizeof b) != crc_by_bits(0, b, sizeof b);
+    }
+    CHECK_EQ((long)wrong, 0);
 }
 
 /* llmq_writer_begin refuses what llmq_bundle_write refuses, and sends nothing. */
@@ -717,6 +797,14 @@ static void test_writer_refused(void)
     CHECK_EQ(llmq_writer_put(&w, GOLDEN_COUNT, scales), LLMQ_E_ARG);
     CHECK_EQ(llmq_writer_put(&w, G4, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_writer_put(&w, G4, scales), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(NULL, G4, scales, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, GOLDEN_COUNT, scales, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, V_U32, scales, 1), LLMQ_E_ARG); /* no tensor */
+    CHECK_EQ(llmq_writer_rows(&w, G4, NULL, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, G4, scales, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, G4, golden_bundle + golden_entries[G4].offset, 0), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_rows(&w, G4, golden_bundle + golden_entries[G4].offset, golden_entries[G4].rows + 1),
+             LLMQ_E_ARG);
     CHECK_EQ(llmq_writer_end(&w), LLMQ_E_ARG); /* two are missing */
     CHECK_EQ((long)m.calls, 0);
     CHECK_EQ(llmq_writer_put(&w, G4, golden_bundle + golden_entries[G4].offset), LLMQ_OK);
@@ -1498,6 +1586,8 @@ int main(void)
     test_write_then_read();
     test_writer_same_bytes();
     test_writer_unfinished();
+    test_writer_rows();
+    test_checksum();
     test_writer_refused();
     test_empty();
     test_names_alone();

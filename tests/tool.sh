@@ -47,6 +47,9 @@ done
 check "nor without threads at all" cmp -s "$work/threads1" "$work/threads2"
 if [ "$(uname)" = Linux ]; then # where the limit is of all memory that is not a file's; two copies of the model took 10 MB
     check "quantizing takes memory for a tensor, not for the model" bash -c "ulimit -d 3000; '$tool' quantize $model '$work/little' --format t4 --threads 1 > /dev/null"
+    tests/gen/large_gguf.sh "$work/large.gguf" # 100 MB as f32
+    check "nor for that of a GGUF file" bash -c "ulimit -d 8000; '$tool' quantize '$work/large.gguf' '$work/little' --format g4 --threads 1 > /dev/null 2>&1"
+    check "all of which was written" grep -q 'checksums are right' <("$tool" inspect "$work/little")
 fi
 check "no file is left over" test ! -e "$work/again.llmq.part"
 check "bits a weight" grep -q '3.250 bits a weight' "$work/g3.out"

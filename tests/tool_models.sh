@@ -157,7 +157,7 @@ fault T15
 # T16: files of other kinds
 while read -r kind words; do
     [ $kind = gguf ] || check "$kind as a model" fails "k.$kind is neither a .llmq bundle nor a llama2.c checkpoint: it is $words" "$TOOL" run k.$kind
-    check "$kind as a bundle" fails "k.$kind is no .llmq bundle: it is $words" "$TOOL" inspect k.$kind
+    [ $kind = gguf ] || check "$kind as a bundle" fails "k.$kind is no .llmq bundle: it is $words" "$TOOL" inspect k.$kind
     check "$kind as a tokenizer" fails "k.$kind is no tokenizer of llama2.c: it is $words" "$TOOL" run plain.bin --tokenizer k.$kind
     check "$kind as sums" fails "k.$kind is neither sums of 'llmq sense' nor an importance matrix of llama.cpp: it is $words" "$TOOL" quantize plain.llmq out --hessian k.$kind
     [ $kind = empty ] && continue
@@ -165,7 +165,7 @@ while read -r kind words; do
     check "$kind as coefficients" fails "k.$kind is no file of 'llmq alpha': it is $words" "$TOOL" plan plain.llmq --bpw 4 --alpha k.$kind
 done << 'END'
 gguf a GGUF file; it goes where a model is expected
-safetensors a safetensors file, which llmq does not read yet; convert
+safetensors a safetensors file; give the folder that it is in
 pt a zip archive, as PyTorch writes checkpoints; convert
 pickle a Python pickle, as PyTorch wrote checkpoints; convert
 lfs a pointer of git-lfs, not the file itself; fetch the file with 'git lfs pull'
@@ -185,8 +185,61 @@ check "a model as a tokenizer" fails "plain.llmq is no tokenizer of llama2.c: it
 check "a tokenizer as a model" fails "tok is neither a .llmq bundle nor a llama2.c checkpoint: it is a tokenizer of llama2.c; it goes to --tokenizer" "$TOOL" run tok
 check "a checkpoint as a tokenizer" fails "plain.bin is no tokenizer of llama2.c: it is a llama2.c checkpoint" "$TOOL" run plain.bin --tokenizer plain.bin
 check "a checkpoint as sums" fails "plain.bin is neither sums .*: it is a llama2.c checkpoint" "$TOOL" quantize plain.llmq out --hessian plain.bin
-check "a directory as a model" fails "[Dd]irectory" "$TOOL" run .
+check "a directory as a model" fails "\. is no folder of a model: cannot open config.json in it" "$TOOL" run .
 fault T16
+
+# models of elsewhere: GGUF files, which are decoded by rows, and folders with the same weights (tests/gen/lm_models.py)
+lm=$root/tests/vectors/lm
+for m in qwen3 gemma3 llama31; do mkdir $m; cp $lm/$m/* $m; done
+echo '{"add_bos_token": true, "bos_token": "<bos>", "eos_token": "<eos>"}' > gemma3/tokenizer_config.json
+echo '{"add_bos_token": true, "bos_token": "<|begin_of_text|>"}' > llama31/tokenizer_config.json
+says_it() { "$TOOL" run $1 --prompt "In the beginning" --tokens 40 --temperature 1 2> /dev/null; }
+same_model() { # MODEL OTHER: they have the same vocabulary, and the same logits
+    grep -q "KL from the reference 0.00000 nats, same likeliest token 100.0 %" <("$TOOL" ppl --own "$1" --text text --tokens 60 --reference "$2" | tee /dev/stderr)
+}
+for m in qwen3 gemma3 llama31; do
+    said=$(says_it $lm/$m.gguf | od -An -tx1)
+    check "$m says something" test ${#said} -gt 40
+    check "$m: a folder says the same" test "$said" = "$(says_it $m | od -An -tx1)"
+    check "$m: by its config.json too" test "$said" = "$(says_it $m/config.json | od -An -tx1)"
+    check "$m: its logits" same_model $m $lm/$m.gguf
+    for from in $m $lm/$m.gguf; do
+        check "quantize $from" quietly "$TOOL" quantize $from one.llmq --format f32 --transform none --threads 1
+        check "quantize $from on three threads" quietly "$TOOL" quantize $from three.llmq --format f32 --transform none --threads 3
+        check "the same bytes" cmp one.llmq three.llmq
+        check "the same model" same_model one.llmq $lm/$m.gguf
+    done
+    "$TOOL" inspect $m > inspected
+    check "$m: its tensors" grep -q '^tensor  *layers.1.w3 ' inspected
+    check "$m: nothing of checksums" grep -q 'bits each; as a bundle, which it is not$' inspected
+done
+check "sense of a folder" quietly "$TOOL" sense qwen3 --calib text --tokens 60 -o qwen3.sums
+check "quantize with its sums" quietly "$TOOL" quantize qwen3 one.llmq --format g4 --hessian qwen3.sums
+check "and what is made from a text" quietly "$TOOL" quantize $lm/qwen3.gguf three.llmq --format g4 --calib text --calib-tokens 60
+check "plan of a GGUF file" quietly "$TOOL" plan $lm/qwen3.gguf --rule uniform --bpw 4.6 --rows 1 --formats g3,g4 -o qwen3.recipe
+check "which knows it again" quietly "$TOOL" quantize $lm/qwen3.gguf one.llmq --recipe qwen3.recipe
+check "and no other" fails "qwen3.recipe is of another model" "$TOOL" quantize llama31 out --recipe qwen3.recipe
+cp $lm/qwen3.gguf nan.gguf; printf '\0\x7e' | dd of=nan.gguf bs=1 seek=$(($(stat -c %s nan.gguf) - 2)) conv=notrunc 2> /dev/null
+for command in "quantize nan.gguf out --threads 3" "quantize nan.gguf out --format f16 --transform none" "run nan.gguf --prompt x"; do
+    check "a NaN: $command" fails "nan.gguf: layers.1.w2 is NaN or infinite in row 31, column 47" "$TOOL" $command
+done
+check "nothing was written" test ! -e out
+for name in model-00002-of-00002.safetensors model.safetensors.index.json config.json; do
+    check "not over $name" fails "would be written over qwen3/$name, which is the same file" "$TOOL" quantize qwen3 qwen3/$name
+    check "which is as it was" cmp qwen3/$name $lm/qwen3/$name
+done
+echo "{" > qwen3/tokenizer.json
+check "half a tokenizer" fails "qwen3/tokenizer.json: as JSON: " "$TOOL" run qwen3 --prompt x
+rm qwen3/tokenizer.json
+check "no tokenizer" fails "qwen3 has no tokenizer" "$TOOL" run qwen3 --prompt x
+truncate -s 20000 qwen3/model-00001-of-00002.safetensors
+check "half a shard" fails "qwen3/model-00001-of-00002.safetensors: as a safetensors file: " "$TOOL" run qwen3 --prompt x
+rm qwen3/model-00002-of-00002.safetensors
+check "a shard that is missing" fails "cannot open model-00002-of-00002.safetensors in it|as a safetensors file" "$TOOL" run qwen3 --prompt x
+echo '{"weight_map": {}}' > qwen3/model.safetensors.index.json
+check "an index of nothing" fails "qwen3: " "$TOOL" run qwen3 --prompt x
+sed -i 's/gemma3_text/gemma7/' gemma3/config.json
+check "a model that is not known" fails "gemma3: model_type: models of this architecture are not supported: gemma7" "$TOOL" run gemma3
 
 # T17: recipes
 recipe() { printf "$@" > bad.recipe; "$TOOL" quantize plain.llmq out --recipe bad.recipe; }

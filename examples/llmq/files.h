@@ -207,6 +207,26 @@ static int same_file(const char *a, const char *b)
     return same;
 }
 
+static int is_directory(const char *path)
+{
+    target t;
+    const int found = find_target(&t, path) == 0 && t.kind == TARGET_DIRECTORY;
+    free(t.path);
+    return found;
+}
+
+/* What the command line says is written. */
+static const char *outputs[8];
+static int output_count;
+
+/* A file that is going to be read must be none of them. */
+static void check_not_output(const char *path)
+{
+    for (int i = 0; i < output_count && !force; i++)
+        if (same_file(outputs[i], path))
+            fail("%s would be written over %s, which is the same file and is read; --force does it", outputs[i], path);
+}
+
 static int is_stdout(const char *path)
 {
     target t;

@@ -73,7 +73,7 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
 static int command_inspect(int argc, char **argv)
 {
     const char *rest[1] = { NULL };
-    int formats = 0;
+    int formats = 0, is_bundle;
     const option options[] = {
         OPT_SWITCH("formats", 0, formats, "list the built-in formats instead"),
         OPT_END
@@ -84,14 +84,14 @@ static int command_inspect(int argc, char **argv)
     size_t size, tensors = 0;
     const unsigned char *bytes;
     double weights = 0, stored = 0;
-    (void)parse(argc, argv, "inspect BUNDLE | inspect --formats", options, rest, 0, 1, -1);
+    (void)parse(argc, argv, "inspect MODEL | inspect --formats", options, rest, 0, 1, -1);
     if (formats) {
         print_formats();
         return 0;
     }
-    if (!rest[0]) fail("the bundle is missing: llmq inspect BUNDLE");
-    bytes = map_file(rest[0], &size);
-    if (size < 4 || memcmp(bytes, "LLMQ", 4) != 0) {
+    if (!rest[0]) fail("the model is missing: llmq inspect MODEL");
+    bytes = read_as_bundle(rest[0], &size, &is_bundle);
+    if (!is_bundle) {
         problem p = { { NULL, 0, 0 } };
         wrong_kind(&p, rest[0], "is no .llmq bundle", bytes, size);
         stop_if(&p);
@@ -108,6 +108,10 @@ static int command_inspect(int argc, char **argv)
     }
     printf("%zu bytes, %u entries, %zu tensors of %.0f numbers in all, %.3f bits each; ", b.size, b.count, tensors,
            weights, weights > 0 ? 8 * stored / weights : 0);
+    if (foreign_of(bytes)) {
+        printf("as a bundle, which it is not\n");
+        return 0;
+    }
     if (llmq_bundle_verify(&b, &error)) {
         printf("DAMAGED: %s (at byte %zu)\n", llmq_status_text(error.status), error.offset);
         return 1;

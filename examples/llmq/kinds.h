@@ -139,7 +139,7 @@ static const struct { int (*is)(const unsigned char *b, size_t size); const char
     { is_gguf_imatrix, "a GGUF file that holds an importance matrix", "it goes to --hessian" },
     { is_gguf, "a GGUF file", "it goes where a model is expected" },
     { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
-    { is_safetensors, "a safetensors file, which llmq does not read yet", CONVERT },
+    { is_safetensors, "a safetensors file", "give the folder that it is in, with its config.json" },
     { is_html, "a page of the web (HTML), not the file itself",
       "fetch the file again, from the address of its raw bytes" },
     { is_tokenizer, "a tokenizer of llama2.c", "it goes to --tokenizer" },

@@ -4,8 +4,8 @@
        x86_64-w64-mingw32-gcc -O2 examples/llmq/llmq.c -o llmq.exe
        llmq COMMAND --help
 
-   Models are .llmq bundles, GGUF files or llama2.c checkpoints. Text is tokenized by the tokenizer
-   of the model, which a bundle carries with it as the value "tokenizer".
+   Models are .llmq bundles, GGUF files, folders of safetensors or llama2.c checkpoints. Text is
+   tokenized by the tokenizer of the model, which a bundle carries with it as the value "tokenizer".
 
    The exit code is 0 if everything that was asked for has been done and written, 2 if the
    command line was not understood, else 1. */
@@ -97,7 +97,7 @@ static const struct { const char *name, *help; int (*run)(int, char **); } comma
     { "plan", "formats of single layers from their sensitivities", command_plan },
     { "linearity", "what random recipes do, beside what plan --rule linear foretells", command_linearity },
     { "rank", "how well sensitivities foretell what quantizing a layer does", command_rank },
-    { "inspect", "what is in a bundle", command_inspect }
+    { "inspect", "what is in a model", command_inspect }
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -133,14 +133,6 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
     return bundle;
 }
 
-/* Memory to run up to so many tokens at once. */
-static void open_window(loaded *m, const char *path, uint32_t tokens)
-{
-    size_t need = lm_state_size(&m->model, tokens);
-    if (need == 0) fail("%s: the model is too large for this machine", path);
-    check(lm_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
-}
-
 /* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for
    floats), then what is not as usual for these: zero or symmetric, with a zero point or without;
    group, token or batch: who shares a scale; and the clip ratio, with a point: "4:token:0.9". */
@@ -200,6 +192,8 @@ static int check_finite(const llmq_bundle *b, const char *path, problem *p)
     }
     return 1;
 }
+
+#include "foreign.h"
 
 /* Values that say how texts become tokens: those that are not known here could change it. */
 static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32_t *prefix, problem *p)
@@ -262,7 +256,7 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     m->size = size;
     if (llmq_bundle_open(&m->bundle, bytes, size, &error))
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_verify(&m->bundle, &error))
+    if (!foreign_of(bytes) && llmq_bundle_verify(&m->bundle, &error))
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
     if (!prefix_of_values(&m->bundle))
         return wrong(p, "%s holds no model: it is %s; 'llmq inspect' shows what it holds", path,
@@ -274,20 +268,11 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
         return wrong_model(p, path, &m->model, status);
     }
     if (need == 0) return wrong(p, "%s: the model is too large for this machine", path);
-    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
+    if (!foreign_of(bytes) && !check_finite(&m->bundle, path, p)) return 0;
+    if (!check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
     m->has_tokenizer = open_tokenizer(m, path, (const unsigned char *)tok, tok_size, p);
     return m->has_tokenizer;
-}
-
-/* The payload of entry i of a bundle is read between these two. A mapped file need not keep it in
-   memory afterwards. */
-static void tensor_needed(const llmq_bundle *b, uint32_t i) { (void)b, (void)i; }
-
-static void tensor_done(const llmq_bundle *b, uint32_t i)
-{
-    llmq_entry e;
-    if (llmq_bundle_at(b, i, &e) == LLMQ_OK) forget(e.data, e.size);
 }
 
 /* The model of a bundle that has been a model before, to look at: the bytes stay the caller's. */
@@ -298,6 +283,15 @@ static void borrow_model(loaded *m, const llmq_bundle *b)
     m->bundle = *b;
     m->memory = allocate(need);
     check(lm_model_init(&m->model, b, m->memory, need), "the model");
+}
+
+/* Memory to run up to so many tokens at once. */
+static void open_window(loaded *m, const char *path, uint32_t tokens)
+{
+    size_t need = lm_state_size(&m->model, tokens);
+    if (need == 0) fail("%s: the model is too large for this machine", path);
+    check(lm_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
+    fill_model(m->bytes);
 }
 
 /* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
@@ -348,9 +342,14 @@ static uint32_t fingerprint(const llmq_bundle *b)
         if (e.kind == LLMQ_KIND_VALUE) crc = llmq__crc(crc, (const uint8_t *)"llama.", 6), e.name = value;
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);
-        tensor_needed(b, i);
-        crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
-        tensor_done(b, i);
+        if (e.kind != LLMQ_KIND_TENSOR) crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
+        for (uint32_t first = 0, last; first < e.rows; first = last) {
+            const size_t row_size = e.size / e.rows;
+            last = end_of_piece(first, e.rows, row_size);
+            rows_needed(e.data, first, last);
+            crc = llmq__crc(crc, (const uint8_t *)e.data + first * row_size, (last - first) * row_size);
+            rows_done(e.data, row_size, first, last);
+        }
     }
     return crc;
 }
@@ -379,7 +378,7 @@ static void close_model(loaded *m)
 {
     free(m->memory);
     free(m->state.x); /* the first of its memory */
-    release(m->bytes);
+    if (!close_foreign(m->bytes)) release(m->bytes);
     free(m->index);
     memset(m, 0, sizeof *m);
 }
@@ -415,23 +414,31 @@ static const char *piece_of(const loaded *m, uint32_t previous, uint32_t id, cha
            == TOKENIZER_CONTROL ? NULL : piece;
 }
 
-#include "foreign.h"
+/* The bytes of a bundle: of a file, or of the model of a GGUF file or of a safetensors folder. *is_bundle 0: the bytes
+   of another file. */
+static const unsigned char *read_as_bundle(const char *path, size_t *size, int *is_bundle)
+{
+    size_t raw_size;
+    const unsigned char *raw;
+    problem p = { { NULL, 0, 0 } };
+    *is_bundle = 1;
+    if (is_directory(path) || strcmp(path + base_of(path), "config.json") == 0) return from_folder(path, size);
+    raw = map_file(path, &raw_size);
+    *size = raw_size;
+    *is_bundle = begins(raw, raw_size, "LLMQ", 4);
+    if (!is_gguf(raw, raw_size)) return raw;
+    *is_bundle = 1;
+    if (says_imatrix(raw, raw_size)) wrong_kind(&p, path, "is no model", raw, raw_size);
+    stop_if(&p);
+    return from_gguf(path, raw, raw_size, size);
+}
 
 static const unsigned char *read_model(const char *path, const char *tokenizer_path, int prefix, size_t *size)
 {
-    size_t raw_size;
-    const unsigned char *raw = map_file(path, &raw_size), *bytes;
-    if (raw_size >= 4 && memcmp(raw, "LLMQ", 4) == 0) {
-        *size = raw_size;
-        return raw;
-    }
-    if (raw_size >= 4 && memcmp(raw, "GGUF", 4) == 0) {
-        problem p = { { NULL, 0, 0 } };
-        if (says_imatrix(raw, raw_size)) wrong_kind(&p, path, "is no model", raw, raw_size);
-        stop_if(&p);
-        return from_gguf(path, raw, raw_size, size);
-    }
-    bytes = from_checkpoint(path, raw, raw_size, tokenizer_path, prefix, size);
+    int is_bundle;
+    const unsigned char *raw = read_as_bundle(path, size, &is_bundle), *bytes;
+    if (is_bundle) return raw;
+    bytes = from_checkpoint(path, raw, *size, tokenizer_path, prefix, size);
     release(raw);
     return bytes;
 }

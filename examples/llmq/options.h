@@ -469,26 +469,23 @@ static void check_needed(const command_line *c)
 
 static void check_files(const command_line *c, const char *const *rest, int n)
 {
-    const char *input[80], *output[8];
-    int inputs = 0, outputs = 0;
+    const char *input[80];
+    int inputs = 0;
     for (int i = 0; i < n; i++) {
-        if (i == c->output) output[outputs++] = rest[i];
+        if (i == c->output) outputs[output_count++] = rest[i];
         else input[inputs++] = rest[i];
     }
     for (const option *o = c->tables[0]; o->name; o++) {
         if (o->kind == OPTION_INPUT && *o->text && inputs < 80) input[inputs++] = *o->text;
-        if (o->kind == OPTION_OUTPUT && *o->text && outputs < 8) output[outputs++] = *o->text;
+        if (o->kind == OPTION_OUTPUT && *o->text && output_count < 8) outputs[output_count++] = *o->text;
     }
-    for (int i = 0; i < outputs; i++) {
-        check_output(output[i]);
-        for (int k = 0; k < inputs && !force; k++)
-            if (strcmp(input[k], "-") != 0 && same_file(output[i], input[k]))
-                fail("%s would be written over %s, which is the same file and is read; --force does it", output[i],
-                     input[k]);
+    for (int i = 0; i < output_count; i++) check_output(outputs[i]);
+    for (int i = 0; i < inputs; i++)
+        if (strcmp(input[i], "-") != 0) check_not_output(input[i]);
+    for (int i = 0; i < output_count; i++)
         for (int k = 0; k < i; k++)
-            if (same_file(output[i], output[k]))
-                fail("%s and %s are the same file, and both would be written", output[k], output[i]);
-    }
+            if (same_file(outputs[i], outputs[k]))
+                fail("%s and %s are the same file, and both would be written", outputs[k], outputs[i]);
 }
 
 /* Options that do not go together, of a command that takes them otherwise. */

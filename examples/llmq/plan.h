@@ -379,8 +379,12 @@ static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, voi
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t row = (uint32_t)((uint64_t)i * from->rows / count);
         if (kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
-        else check(llmq_tensor_decode(from, row, w + (size_t)i * from->cols, work, work_size), "decoding");
+        else {
+            rows_needed(from->data, row, row + 1);
+            check(llmq_tensor_decode(from, row, w + (size_t)i * from->cols, work, work_size), "decoding");
+        }
     }
+    rows_done(from->data, from->row_size, 0, from->rows);
     return w;
 }
 

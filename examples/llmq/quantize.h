@@ -103,8 +103,10 @@ static float *decode_all(const llmq_tensor *t)
     float *w = (float *)allocate((size_t)t->rows * t->cols * sizeof *w);
     size_t work_size = llmq_transform_work_size(&t->transform, t->cols);
     void *work = allocate(work_size);
+    rows_needed(t->data, 0, t->rows);
     for (uint32_t r = 0; r < t->rows; r++)
         check(llmq_tensor_decode(t, r, w + (size_t)r * t->cols, work, work_size), "decoding");
+    rows_done(t->data, t->row_size, 0, t->rows);
     free(work);
     return w;
 }
@@ -182,7 +184,7 @@ typedef struct sums {
     span run;                 /* what they were made of */
     int has_model;            /* do they say of which model they are? Those of before version 0.7 do not */
     uint32_t model;           /* its fingerprint */
-    uint32_t dim, hidden;     /* of its inputs */
+    uint32_t dim, heads, hidden; /* of its inputs; heads: of wo */
 } sums;
 
 /* traces, their squared errors, powers of the stream and of what is added to it */
@@ -225,7 +227,7 @@ static int check_sum(sums *s, const llmq_entry *e, uint32_t *layer, int *which, 
             return wrong(p, "%s: %s has %zu bytes, not %d", s->path, e->name, e->size, TRACE_BYTES);
         return sums_finite(s, e, p);
     }
-    known = *which == SENSE_DOWN ? &s->hidden : &s->dim;
+    known = *which == SENSE_DOWN ? &s->hidden : *which == SENSE_OUTPUT ? &s->heads : &s->dim;
     n = inputs_of_sum(e->size);
     if (n == 0 || (*known && *known != n))
         return wrong(p, "%s: %s has %zu bytes, which is no sum of inputs like the others", s->path, e->name, e->size);
@@ -462,7 +464,7 @@ static int take_rows(rows_job *j, uint32_t *first, uint32_t *last)
     return *last > *first;
 }
 
-static void rows_done(rows_job *j, uint32_t first, uint32_t last, const llmq_error *trouble,
+static void note_rows(rows_job *j, uint32_t first, uint32_t last, const llmq_error *trouble,
                       const llmq_feedback_result *result)
 {
     work_done *p = j->progress;
@@ -513,6 +515,7 @@ static void convert_rows(void *context)
     while (take_rows(j, &first, &last)) {
         llmq_error trouble = { LLMQ_OK, 0, 0, 0 };
         llmq_feedback_result result = { 0, 0, 0, 0 };
+        if (!j->w) rows_needed(j->from->data, first, last);
         for (uint32_t row = first; row < last; row++) {
             float *at = w + (row - first) * cols;
             original_row(j, row, at, work, work_size);
@@ -523,7 +526,8 @@ static void convert_rows(void *context)
                                         &result, &trouble);
         else (void)!llmq_encode(j->to, j->data, first, last, w, cols, &j->options, work, work_size, &trouble);
         if (trouble.status == LLMQ_OK) measure_rows(j, first, last, w, back, work, work_size);
-        rows_done(j, first, last, &trouble, &result);
+        if (!j->w) rows_done(j->from->data, j->from->row_size, first, last);
+        note_rows(j, first, last, &trouble, &result);
     }
     free(back);
     free(w);
@@ -571,7 +575,7 @@ static int threads_of(const recipe *r)
 static void fail_rows(const rows_job *j)
 {
     const llmq_error *error = &j->trouble;
-    /* what was read is finite: check_finite has seen to it */
+    /* what was read is finite: check_finite, or fill_rows, has seen to it */
     if (!j->to->format.points && error->status == LLMQ_E_NOT_FINITE)
         fail("%s: the number in row %u, column %u is too large for %s", j->name, error->row, error->col,
              j->to->format.name);
@@ -898,24 +902,33 @@ static void close_draft(draft *d)
     free(d->e);
 }
 
+/* Sends a tensor as it is. */
+static llmq_status copy_tensor(llmq_writer *out, uint32_t i, const llmq_tensor *t)
+{
+    llmq_status status = LLMQ_OK;
+    for (uint32_t first = 0, last; first < t->rows && status == LLMQ_OK; first = last) {
+        last = end_of_piece(first, t->rows, t->row_size);
+        rows_needed(t->data, first, last);
+        status = llmq_writer_rows(out, i, t->data + first * t->row_size, last - first);
+        rows_done(t->data, t->row_size, first, last);
+    }
+    return status;
+}
+
 /* Makes the bytes of a tensor, sends them, and has no more of them in memory then. */
 static llmq_status write_tensor(const draft *d, llmq_writer *out, uint32_t i, work_done *p)
 {
-    llmq_entry *e = &out->entries[i], old;
+    llmq_entry *e = &out->entries[i];
     const conversion c = conversion_of(e->name, d->layers, d->how, d->made);
     llmq_tensor t;
     llmq_status status;
-    uint32_t index;
     void *data = NULL;
-    check(llmq_bundle_find(d->from, e->name, &index), e->name);
-    check(llmq_bundle_at(d->from, index, &old), e->name);
     check(llmq_bundle_tensor(d->from, e->name, &t), e->name);
-    tensor_needed(d->from, index);
     if (c.folded) data = fold_vector(e, &t, c.folded);
     else if (c.format) data = quantize_tensor(e, &t, &c, d->how, p);
-    status = llmq_writer_put(out, i, data ? data : old.data);
+    status = data ? llmq_writer_put(out, i, data) : copy_tensor(out, i, &t);
     free(data);
-    tensor_done(d->from, index);
+    rows_done(t.data, t.row_size, 0, t.rows); /* pages of two pieces, too */
     return status;
 }
 

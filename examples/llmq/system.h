@@ -220,7 +220,22 @@ static unsigned char *map_stream(FILE *f, size_t *size)
 }
 
 static void unmap(const void *at, size_t size) { (void)size, (void)UnmapViewOfFile(at); }
-static void drop_pages(const void *at, size_t size) { (void)at, (void)size; } /* the system does, when it needs them */
+static void forget_pages(uintptr_t at, size_t size) { (void)at, (void)size; } /* the system does, when it needs them */
+
+static uintptr_t page_size(void)
+{
+    SYSTEM_INFO about;
+    GetSystemInfo(&about);
+    return about.dwPageSize;
+}
+
+static void *reserve_memory(size_t size) { return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
+static int back_pages(uintptr_t at, size_t size)
+{
+    return VirtualAlloc((void *)at, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+}
+static void give_back(uintptr_t at, size_t size) { (void)VirtualFree((void *)at, size, MEM_DECOMMIT); }
+static void free_reserved(void *at, size_t size) { (void)size, (void)VirtualFree(at, 0, MEM_RELEASE); }
 
 static int processors(void)
 {
@@ -473,13 +488,28 @@ static unsigned char *map_stream(FILE *f, size_t *size)
 
 static void unmap(const void *at, size_t size) { (void)munmap((void *)(uintptr_t)at, size); }
 
-/* Whole pages of a mapped file within these bytes need not be in memory: they are read again where they are used. */
-static void drop_pages(const void *at, size_t size)
+static uintptr_t page_size(void) { return (uintptr_t)sysconf(_SC_PAGESIZE); }
+
+static void forget_pages(uintptr_t at, size_t size) { (void)madvise((void *)at, size, MADV_DONTNEED); }
+
+/* Address space without memory, which costs nothing; NULL: there is not so much. */
+static void *reserve_memory(size_t size)
 {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)at + page - 1) / page * page,
-        end = ((uintptr_t)at + size) / page * page;
-    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
 }
+
+/* Memory in whole pages of it; 0: there is no more. */
+static int back_pages(uintptr_t at, size_t size) { return mprotect((void *)at, size, PROT_READ | PROT_WRITE) == 0; }
+
+/* And none any more: whoever reads there by mistake does not read zeros. */
+static void give_back(uintptr_t at, size_t size)
+{
+    forget_pages(at, size);
+    (void)mprotect((void *)at, size, PROT_NONE);
+}
+
+static void free_reserved(void *at, size_t size) { unmap(at, size); }
 
 /* Those that this process may run on. */
 static int processors(void)
@@ -750,6 +780,27 @@ static void run_threads(void (*work)(void *), void *context, int threads)
 #endif
 
 /* ---- both ------------------------------------------------------------------------------------ */
+
+/* Memory for these bytes of reserved space; 0: there is no more. */
+static int back_memory(void *at, size_t size)
+{
+    const uintptr_t page = page_size(), begin = (uintptr_t)at / page * page,
+        end = ((uintptr_t)at + size + page - 1) / page * page;
+    return begin == end || back_pages(begin, end - begin);
+}
+
+/* Gives `drop` the whole pages within these bytes, if there are any. */
+static void whole_pages(const void *at, size_t size, void (*drop)(uintptr_t at, size_t size))
+{
+    const uintptr_t page = page_size(), begin = ((uintptr_t)at + page - 1) / page * page,
+        end = ((uintptr_t)at + size) / page * page;
+    if (begin < end) drop(begin, end - begin);
+}
+
+/* Bytes of a mapped file need not be in memory: they are read again where they are used. */
+static void drop_pages(const void *at, size_t size) { whole_pages(at, size, forget_pages); }
+/* The memory of reserved space. */
+static void drop_memory(const void *at, size_t size) { whole_pages(at, size, give_back); }
 
 static uint32_t hash_text(uint32_t hash, const char *text)
 {
