@@ -48,20 +48,17 @@ static unsigned char *tokenizer_of_gguf(const gguf *g, const char *path, size_t 
 {
     tokenizer_source source;
     tokenizer_gguf from;
+    problem p = { { NULL, 0, 0 } };
     const char *what = "";
     gguf_value v;
-    size_t work_size;
-    unsigned char *work;
+    unsigned char *bytes;
     llmq_status status;
     if (gguf_find_value(g, "tokenizer.ggml.tokens", &v) != LLMQ_OK) return NULL;
     if ((status = tokenizer_read_gguf(g, &from, &source, &what)) != LLMQ_OK)
         fail("%s: its tokenizer: %s: %s", path, what, llmq_status_text(status));
-    if ((status = tokenizer_build_size(&source, &work_size)) == LLMQ_OK) {
-        work = (unsigned char *)allocate(work_size);
-        if ((status = tokenizer_build(&source, work, work_size, size)) == LLMQ_OK) return work;
-    }
-    fail("%s: its tokenizer: %s (token or merge %u)", path, llmq_status_text(status), source.fault);
-    return NULL;
+    bytes = build_tokenizer(&source, path, size, &p);
+    stop_if(&p);
+    return bytes;
 }
 
 /* The rows of a tensor in its format: as the file has them, or decoded to f32 in memory that the

@@ -83,14 +83,13 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
     for (position = 0; position < tokens; position++) {
         const char *piece;
         uint32_t length;
-        char byte;
         check(lm_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
         check_logits(m, logits, 1);
         previous = token;
         token = position + 1 < count ? ids[position + 1]
-                : sample(logits, ids_of(m), temperature, top_p, seed, position);
+                : sample(logits, m->tokens.count, temperature, top_p, seed, position);
         if (is_end(m, token)) break;
-        if ((piece = piece_of(m, previous, token, &byte, &length)) != NULL) print_generated(&held, piece, length);
+        if ((piece = piece_of(m, previous, token, &length)) != NULL) print_generated(&held, piece, length);
         flush_output();
     }
     print_generated(&held, NULL, 0);

@@ -62,28 +62,29 @@ static int failed(const char *what, llmq_status status)
     return 1;
 }
 
-/* The text of a token: pieces follow each other in the tokenizer of llama2.c (score, length,
-   bytes), ids 3 ... 258 are bytes. */
+/* A number of the stored tokenizer. */
+static uint32_t number(const unsigned char *b, uint32_t bytes)
+{
+    uint32_t n = 0;
+    while (bytes) n = n << 8 | b[--bytes];
+    return n;
+}
+
+/* The text of a token, by the stored form of tokenizer.h: behind its header and the types are the
+   beginnings of texts, of b[5] bytes each, and the texts are its end. */
 static void print_token(uint32_t token)
 {
     const void *value;
-    const unsigned char *at;
-    size_t size, length;
-    char byte = (char)(token - 3);
-    if (token >= 3 && token < 259) {
-        board_print(&byte, 1);
-        return;
-    }
-    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK || size < 4) return;
-    at = (const unsigned char *)value;
-    for (at += 4, size -= 4; size >= 8; at += 8 + length, size -= 8 + length, token--) {
-        length = (size_t)at[4] | (size_t)at[5] << 8 | (size_t)at[6] << 16 | (size_t)at[7] << 24;
-        if (length > size - 8) return;
-        if (token == 0) {
-            board_print((const char *)at + 8, length);
-            return;
-        }
-    }
+    const unsigned char *b;
+    size_t size, at;
+    uint32_t count, text, width, from, to;
+    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK || size < 84) return;
+    b = (const unsigned char *)value;
+    width = b[5], count = number(b + 12, 4), text = number(b + 32, 4);
+    at = 84 + count + (size_t)width * token;
+    if (token >= count || count > size || text > size || at + 2 * width > size - text) return;
+    from = number(b + at, width), to = number(b + at + width, width);
+    if (from <= to && to <= text) board_print((const char *)b + (size - text) + from, to - from);
 }
 
 /* The token that follows `token` at a position, the likeliest. */
