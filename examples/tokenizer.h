@@ -113,7 +113,8 @@ extern "C" {
 #define TOKENIZER_CHAT_LLAMA2 6u
 #define TOKENIZER_CHAT_MISTRAL1 7u
 #define TOKENIZER_CHAT_MISTRAL3 8u
-#define TOKENIZER_CHATS 9u
+#define TOKENIZER_CHAT_OTHER 9u  /* there is one, and it is none of these */
+#define TOKENIZER_CHATS 10u
 
 typedef struct tokenizer {
     uint32_t count;             /* ids are below */
@@ -172,28 +173,28 @@ int tokenizer_is_end(const tokenizer *t, uint32_t id);
 #define TOKENIZER_TURN_USER 0      /* a user's turn, with a system text before it if there is one */
 #define TOKENIZER_TURN_ASSISTANT 1 /* the whole turn of an assistant, which follows a TOKENIZER_TURN_REPLY */
 #define TOKENIZER_TURN_REPLY 2     /* the beginning of an assistant's turn; without a text */
+#define TOKENIZER_TURN_END 3       /* its end, which follows what a model has said; without a text */
 
 typedef struct tokenizer_turn {
     int turn;
     int first;            /* 1 for the first turn of a conversation: BOS, where the tokenizer adds one */
     const char *system;   /* NULL: none; only for the turn of a user, and usually the first */
     size_t system_length;
-    const char *text;     /* no control tokens are found in these texts */
+    const char *text;     /* no control tokens are found in these texts; NULL: none */
     size_t length;
 } tokenizer_turn;
 
 /* The system text that a template puts where a conversation has none; NULL: none. */
 const char *tokenizer_chat_system(const tokenizer *t);
 
-/* The template that a text of GGUF's tokenizer.chat_template is: TOKENIZER_CHAT_..., and
-   TOKENIZER_CHAT_NONE if it is none of those. */
+/* The template that a text of GGUF's tokenizer.chat_template is: TOKENIZER_CHAT_... */
 uint32_t tokenizer_chat_detect(const char *s, size_t length);
 
 /* Bytes of workspace for tokenizer_chat; 0 if they do not fit size_t. */
 size_t tokenizer_chat_work_size(const tokenizer *t, const tokenizer_turn *turn);
 
 /* The ids of a turn. Arguments and errors are those of tokenizer_encode; also LLMQ_E_UNSUPPORTED
-   (the tokenizer has no template) and LLMQ_E_NOT_FOUND (it lacks a token of its template). */
+   (TOKENIZER_CHAT_NONE and _OTHER) and LLMQ_E_NOT_FOUND (it lacks a token of its template). */
 LLMQ_NODISCARD llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room,
                                           size_t *count, void *work, size_t work_size);
 
@@ -1087,7 +1088,8 @@ static const tokenizer__template tokenizer__templates[TOKENIZER_CHATS] = {
       NULL },
     { "<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", 1, 1, 1, NULL },
     { "", "\n\n", " [INST] ", " [/INST]", " ", "</s>", 0, 1, 0, NULL },
-    { "", "\n\n", "[INST] ", "[/INST]", " ", "</s>", 0, 1, 0, NULL }
+    { "", "\n\n", "[INST] ", "[/INST]", " ", "</s>", 0, 1, 0, NULL },
+    { NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 
 const char *tokenizer_chat_system(const tokenizer *t) { return tokenizer__templates[t->chat].own; }
@@ -1106,14 +1108,14 @@ uint32_t tokenizer_chat_detect(const char *s, size_t length)
     uint32_t chat;
     if (tokenizer__contains(s, length, "<|im_start|>")) {
         if (tokenizer__contains(s, length, "<|im_sep|>") || tokenizer__contains(s, length, "<end_of_utterance>"))
-            return TOKENIZER_CHAT_NONE;
+            return TOKENIZER_CHAT_OTHER;
         for (chat = TOKENIZER_CHAT_SMOLLM; chat <= TOKENIZER_CHAT_QWEN; chat++)
             if (tokenizer__contains(s, length, tokenizer__templates[chat].own)) return chat;
         return TOKENIZER_CHAT_CHATML;
     }
     if (tokenizer__contains(s, length, "[INST]")) {
-        if (tokenizer__contains(s, length, "[SYSTEM_PROMPT]")) return TOKENIZER_CHAT_NONE;
-        if (tokenizer__contains(s, length, "\"[INST]\"")) return TOKENIZER_CHAT_NONE; /* tekken */
+        if (tokenizer__contains(s, length, "[SYSTEM_PROMPT]")) return TOKENIZER_CHAT_OTHER;
+        if (tokenizer__contains(s, length, "\"[INST]\"")) return TOKENIZER_CHAT_OTHER; /* tekken */
         if (tokenizer__contains(s, length, "' [INST] ' + system_message")) return TOKENIZER_CHAT_MISTRAL1;
         if (tokenizer__contains(s, length, "[AVAILABLE_TOOLS]"))
             return tokenizer__contains(s, length, " [INST]") ? TOKENIZER_CHAT_MISTRAL1 : TOKENIZER_CHAT_MISTRAL3;
@@ -1122,7 +1124,7 @@ uint32_t tokenizer_chat_detect(const char *s, size_t length)
     if (tokenizer__contains(s, length, "<start_of_turn>")) return TOKENIZER_CHAT_GEMMA;
     if (tokenizer__contains(s, length, "<|start_header_id|>") && tokenizer__contains(s, length, "<|end_header_id|>"))
         return TOKENIZER_CHAT_LLAMA3;
-    return TOKENIZER_CHAT_NONE;
+    return length ? TOKENIZER_CHAT_OTHER : TOKENIZER_CHAT_NONE;
 }
 
 /* Bytes of a rendered turn beside its texts: no template has more. */
@@ -1156,9 +1158,9 @@ static void tokenizer__write(tokenizer__rendered *r, const char *s, size_t n, in
     r->n += n;
 }
 
-/* Encodes before, text and after, without more BOS or EOS than flags say. */
+/* Encodes before, text and after, without BOS or EOS. flags: TOKENIZER_CONTINUES or 0. */
 static void tokenizer__encode_turn(tokenizer__merger *m, tokenizer__rendered *r, const char *before, const char *text,
-                                   size_t length, const char *after, int trim)
+                                   size_t length, const char *after, int trim, int flags)
 {
     size_t plain;
     tokenizer__write(r, before, strlen(before), 0);
@@ -1166,7 +1168,7 @@ static void tokenizer__encode_turn(tokenizer__merger *m, tokenizer__rendered *r,
     tokenizer__write(r, text, length, trim);
     length = r->n;
     tokenizer__write(r, after, strlen(after), 0);
-    tokenizer__encode_all(m, r->s, r->n, TOKENIZER_PARSE, plain, length);
+    tokenizer__encode_all(m, r->s, r->n, TOKENIZER_PARSE | flags, plain, length);
     r->n = 0;
 }
 
@@ -1186,9 +1188,9 @@ static void tokenizer__chat_user(tokenizer__merger *m, tokenizer__rendered *r, c
 {
     size_t plain, length;
     if (turn->system && !c->inside)
-        tokenizer__encode_turn(m, r, c->system, turn->system, turn->system_length, c->system_end, c->trim);
+        tokenizer__encode_turn(m, r, c->system, turn->system, turn->system_length, c->system_end, c->trim, 0);
     if (!turn->system || !c->inside) {
-        tokenizer__encode_turn(m, r, c->user, turn->text, turn->length, c->user_end, c->trim);
+        tokenizer__encode_turn(m, r, c->user, turn->text, turn->length, c->user_end, c->trim, 0);
         return;
     }
     tokenizer__write(r, c->user, strlen(c->user), 0);
@@ -1207,7 +1209,8 @@ static int tokenizer__turn_is_right(const tokenizer_turn *turn)
     if ((!turn->text && turn->length) || (!turn->system && turn->system_length)) return 0;
     if (turn->turn == TOKENIZER_TURN_USER) return 1;
     if (turn->system) return 0;
-    return turn->turn == TOKENIZER_TURN_ASSISTANT || (turn->turn == TOKENIZER_TURN_REPLY && turn->length == 0);
+    if (turn->turn == TOKENIZER_TURN_ASSISTANT) return 1;
+    return (turn->turn == TOKENIZER_TURN_REPLY || turn->turn == TOKENIZER_TURN_END) && turn->length == 0;
 }
 
 llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room, size_t *count,
@@ -1219,8 +1222,8 @@ llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint3
     size_t text;
     if (!t || !turn || !count || !work || (!ids && room) || !tokenizer__turn_is_right(turn)) return LLMQ_E_ARG;
     *count = 0;
-    if (t->chat == TOKENIZER_CHAT_NONE) return LLMQ_E_UNSUPPORTED;
     c = &tokenizer__templates[t->chat];
+    if (!c->user) return LLMQ_E_UNSUPPORTED;
     if (!tokenizer__knows(t, c->user) || !tokenizer__knows(t, c->user_end) || !tokenizer__knows(t, c->reply))
         return LLMQ_E_NOT_FOUND;
     text = tokenizer__turn_size(turn);
@@ -1230,8 +1233,10 @@ llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint3
     if ((turn->first || (c->bos && turn->turn == TOKENIZER_TURN_USER)) && (t->flags & TOKENIZER_ADD_BOS))
         tokenizer__put(&m, t->bos);
     if (turn->turn == TOKENIZER_TURN_USER) tokenizer__chat_user(&m, &r, c, turn);
-    else if (turn->turn == TOKENIZER_TURN_REPLY) tokenizer__encode_turn(&m, &r, c->reply, "", 0, "", 0);
-    else tokenizer__encode_turn(&m, &r, c->reply, turn->text, turn->length, c->reply_end, c->trim);
+    else if (turn->turn == TOKENIZER_TURN_REPLY) tokenizer__encode_turn(&m, &r, c->reply, "", 0, "", 0, 0);
+    else if (turn->turn == TOKENIZER_TURN_END)
+        tokenizer__encode_turn(&m, &r, "", "", 0, c->reply_end, 0, TOKENIZER_CONTINUES);
+    else tokenizer__encode_turn(&m, &r, c->reply, turn->text, turn->length, c->reply_end, c->trim, 0);
     return tokenizer__end(&m, count);
 }
 
