@@ -193,9 +193,7 @@ static void open_protocol(loaded *m, const char *path, const ppl_options *o, int
     if (*window > m->model.context)
         fail("%s: windows of %u tokens are longer than the context of the model, %u", path, *window, m->model.context);
     set_cache(m, bits, (int)*window);
-    m->model.tasks = (uint32_t)threads->threads;
-    open_window(m, path, *window < 64 ? *window : 64);
-    m->state.run = pool_run, m->state.run_context = threads;
+    open_window_of(m, path, *window < BATCH ? *window : BATCH, threads);
 }
 
 /* The tokens of the windows: those of the base, or of the text, from BOS on if the model has it. */
@@ -420,8 +418,7 @@ static void print_continuations(contestant *c, int n, const char *path, const ch
     for (int k = 0; k < n; k++) {
         uint32_t count, *ids = prompt_ids(&c[k].m, path, prompt, &count);
         printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
-        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
-        printf("\n");
+        c[k].speed = continue_prompt(&c[k].m, ids, count, (uint32_t)length, &default_run.how, 0);
         free(ids);
     }
     printf("\n");

@@ -444,12 +444,13 @@ static int is_end(const loaded *m, uint32_t id)
     return (begins_with_bos(m) && id == bos_of(m)) || tokenizer_is_end(&m->tokens, id);
 }
 
-/* The text of an id behind `previous`; NULL: it is none. */
+/* The text of an id behind `previous`, or TOKENIZER_NONE; NULL: it is none. */
 static const char *piece_of(const loaded *m, uint32_t previous, uint32_t id, uint32_t *length)
 {
     const char *piece;
-    return tokenizer_piece(&m->tokens, id, begins_with_bos(m) && previous == bos_of(m), &piece, length)
-           == TOKENIZER_CONTROL ? NULL : piece;
+    const int starts = previous == TOKENIZER_NONE || (begins_with_bos(m) && previous == bos_of(m));
+    const uint32_t type = tokenizer_piece(&m->tokens, id, starts, &piece, length);
+    return type == TOKENIZER_CONTROL || type == TOKENIZER_UNKNOWN ? NULL : piece;
 }
 
 #include "foreign.h"
