@@ -81,15 +81,18 @@ static void score_window(contestant *c, int n, const uint32_t *targets, double *
 }
 
 /* Windows of `window` tokens, each from BOS at position 0, or else from the token before; every token
-   is scored. Returns the number of tokens. */
+   is scored, but a first one without BOS. Returns the number of tokens. */
 static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t count, uint32_t window, int threads)
 {
+    const int has_bos = begins_with_bos(&c[0].m);
     uint32_t vocab = c->m.model.vocab, done, *input = (uint32_t *)allocate(window * sizeof *input);
     double *reference = (double *)allocate(2 * vocab * sizeof *reference);
     for (int k = 0; k < n; k++) c[k].logits = (float *)allocate((size_t)window * vocab * sizeof(float));
+    if (!has_bos) ids++, count--;
+    if (count == 0) fail("the text has one token, and texts of this model begin with no token of their own");
     for (done = 0; done < count; done += c->length) {
         uint32_t length = count - done < window ? count - done : window;
-        input[0] = begins_with_bos(&c[0].m) || done == 0 ? bos_of(&c[0].m) : ids[done - 1];
+        input[0] = has_bos ? bos_of(&c[0].m) : *(ids + done - 1);
         memcpy(input + 1, ids + done, (length - 1) * sizeof *input);
         for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
         run_all(c, n, threads);
@@ -290,7 +293,9 @@ static int command_ppl(int argc, char **argv)
         OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
         OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS,
                   "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
-        OPT_SWITCH("own", 0, o.own, "windows from BOS of which every token is scored, also the last, shorter one"),
+        OPT_SWITCH("own", 0, o.own, 
+                   "windows from BOS, or else from the token before, of which every token is scored, also the last, "
+                   "shorter one"),
         OPT_TEXT("abits", 0, "BITS", o.abits, ABITS_HELP),
         OPT_LIST("kv-bits", 0, "LIST", o.kv, KV_HELP "; a list, with --own: each, and KL from the first"),
         OPT_THREADS(o.threads),

@@ -3,6 +3,8 @@
 
     oracle.py make DIR                write the inputs of tests/tool_models.sh there, and DIR/expected: lines NAME VALUE
     oracle.py edit IN OUT NAME BYTES  write a bundle with another value: in hexadecimal, the first "five" of its bytes, or "gone"
+    oracle.py text IN OUT KEY TEXT    write a GGUF file with one more value, a text
+    oracle.py base ONE OTHER          do two files of llama-perplexity have the same log-probabilities, but for rounding?
 
 The forward pass is float64, written from the description of the architecture; nothing here is a port of the C code. The two meet
 in the bytes of files and in the numbers that come out.
@@ -347,10 +349,45 @@ def edit(path, out, change):
         f.write(bundle.write([dict(e) for e in found if new != "gone" or e["name"].decode() != name]))
 
 
+def add_text(path, out, key, text):
+    """Blanks behind the text keep what follows aligned to 32."""
+    with open(path, "rb") as f:
+        data = f.read()
+    key, text = key.encode(), text.encode()
+    text += b" " * (-(20 + len(key) + len(text)) % 32)
+    new = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(text)) + text
+    with open(out, "wb") as f:
+        f.write(data[:16] + struct.pack("<Q", struct.unpack_from("<Q", data, 16)[0] + 1) + new + data[24:])
+
+
+def same_base(*paths):
+    """None, or how the files differ."""
+    both = []
+    for path in paths:
+        with open(path, "rb") as f:
+            data = f.read()
+        window, vocab, windows = struct.unpack_from("<3i", data, 8)
+        head = 20 + 4 * window * windows
+        records = np.frombuffer(data, "<u2", offset=head).reshape(-1, 4 + (vocab + 1) // 2 * 2)
+        scale, least = (np.ascontiguousarray(records[:, i:i + 2]).view("<f4") for i in (0, 2))
+        both.append((data[:head], scale, scale * records[:, 4:4 + vocab] + least))
+    (head, scale, logs), (other_head, other_scale, other_logs) = both
+    if head != other_head or logs.shape != other_logs.shape:
+        return "they are of other tokens"
+    if abs(scale / other_scale - 1).max() > 4e-6:
+        return "scales differ"
+    most = (abs(logs - other_logs) / scale).max()
+    return None if most < 1.5 else "log-probabilities differ by %g steps" % most
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "make":
         make(sys.argv[2])
     elif len(sys.argv) == 6 and sys.argv[1] == "edit":
         edit(sys.argv[2], sys.argv[3], sys.argv[4:6])
+    elif len(sys.argv) == 6 and sys.argv[1] == "text":
+        add_text(*sys.argv[2:])
+    elif len(sys.argv) == 4 and sys.argv[1] == "base":
+        sys.exit(same_base(*sys.argv[2:]))
     else:
         sys.exit(__doc__)
