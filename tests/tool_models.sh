@@ -333,4 +333,9 @@ for m in llama2 granite; do
     check "has the same log-probabilities" oracle base own.kld "$lm/$m.kld"
 done
 
+read -r count nats < "$lm/smollm2.own"
+echo "own $nats" >> expected
+of=$lm/base.txt check "windows without BOS begin with the second token" loss own "$lm/smollm2.gguf"
+check "which is the first that is scored" grep -q "^$count tokens" <("$TOOL" ppl --own "$lm/smollm2.gguf" --text "$lm/base.txt")
+
 finish tool_models

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Texts through the tiny models of tests/vectors/lm: conversations, and log-probabilities by llama.cpp.
 
-    lm_texts.py                    write tests/vectors/lm/smollm2.chat
-    lm_texts.py base PROGRAM       write base.txt, and NAME.kld for BASE by llama.cpp's llama-perplexity, which is PROGRAM
+    lm_texts.py                    write base.txt, smollm2.chat and smollm2.own to tests/vectors/lm
+    lm_texts.py base PROGRAM       write NAME.kld for BASE by llama.cpp's llama-perplexity, which is PROGRAM
 
 smollm2.chat has a line for each conversation in ChatML, its fields with tabs between them:
     most tokens of an answer, the context if that is less; tokens that the model reads; the answers in hexadecimal,
     a newline behind each; what is said, a field for each turn
 Ids come from Hugging Face's tokenizers (PyPI), answers from lm_models.forward(), the likeliest token each time. A token is
 only taken if it is well ahead of the next, so that rounding does not matter.
+
+smollm2.own has the loss of base.txt, which begins without BOS: how many tokens follow another one, and the mean of their negative
+log-likelihoods, in windows of the context. It is of forward(), too.
 
 NAME.kld is what this makes of an F32 copy of the model (lm_models.py says why):
     llama-perplexity -m NAME.gguf -f base.txt --kl-divergence-base NAME.kld -c 16 -fa off -ctk f32 -ctv f32
@@ -109,10 +112,20 @@ def chats(path):
         f.writelines(lines)
 
 
+def own(path):
+    model, total = Model("smollm2"), 0.0
+    ids = model.encode(TEXT)
+    for at in range(0, len(ids) - 1, CONTEXT):
+        y = lm_models.forward(model.m, ids[at:min(at + CONTEXT, len(ids) - 1)])
+        y = y - y.max(-1, keepdims=True)
+        y -= lm_models.np.log(lm_models.np.exp(y).sum(-1, keepdims=True))
+        total -= sum(row[target] for row, target in zip(y, ids[at + 1:at + 1 + len(y)], strict=True))
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("%d %.7f\n" % (len(ids) - 1, total / (len(ids) - 1)))
+
+
 def base(program):
     text = os.path.join(lm_models.OUT, "base.txt")
-    with open(text, "w", encoding="utf-8") as f:
-        f.write(TEXT)
     for spec in lm_models.MODELS:
         if spec["name"] in BASE:
             with tempfile.TemporaryDirectory() as d:
@@ -124,7 +137,10 @@ def base(program):
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
+        with open(os.path.join(lm_models.OUT, "base.txt"), "w", encoding="utf-8") as f:
+            f.write(TEXT)
         chats(os.path.join(lm_models.OUT, "smollm2.chat"))
+        own(os.path.join(lm_models.OUT, "smollm2.own"))
     elif len(sys.argv) == 3 and sys.argv[1] == "base":
         base(sys.argv[2])
     else:
