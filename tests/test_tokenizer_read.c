@@ -45,7 +45,7 @@ static void make_pieces(int raw)
 {
     static const char *const more[] = { "a", "b", "ab", "ba", "aba", "<", "s", ">", "<s", "<s>", "\xc3\xa9",
                                         "\xe2\x82\xac", " ", " a", "ab a", "<0x41>", "ab", "ca", "cc", "aca", " d",
-                                        "cd", "\xc3\xb1" "a", "\x80x" };
+                                        "cd", "\303\261a", "\x80x" };
     static char name[256][8], many[150];
     uint32_t i;
     pieces = 0;
@@ -154,7 +154,7 @@ static void test_tokens(void)
     static const char *const letters[] = { "a", "a", "b", "b", "b", "c", "d", " ", "<", "s", ">", "\n", "0", "x", "4",
                                            "\x01", "A", "\xc3\xa9", "\xe2\x82\xac", "\xc3\xb1", "\xe2\x82\x80" };
     static const char *const texts[] = { "", "a", " ", " a", "\xc3\xa9", "<s>", "\n<s>\n", "<unk>", "<0x41>", "A",
-                                         "abab aba", "ca", "acaca", "a d", "\xc3\xb1" "a", "\xe2\x82\x80x" };
+                                         "abab aba", "ca", "acaca", "a d", "\303\261a", "\xe2\x82\x80x" };
     static unsigned char bytes[16384];
     char text[LONG];
     uint32_t i, k;

@@ -152,6 +152,15 @@ for ((k = 0; k < $(expected texts); k++)); do
     of=t$k check "text $k, named bytes" loss u$k plain.bin --tokenizer tok --prefix 0
 done
 unset of
+# new bundles have one form
+check "a tokenizer of llama2.c" quietly "$TOOL" quantize plain.bin new.llmq --format f32 --embed f32 --transform none --tokenizer tok --prefix 0
+check "is stored in the form of all" grep -q LTOK new.llmq
+check "without a space before texts" loss plain new.llmq
+check "so is that of an older bundle" quietly "$TOOL" quantize plain.llmq again.llmq --format f32 --embed f32 --transform none
+check "with no value beside it" test "$("$TOOL" inspect again.llmq | grep -c tokenizer)" = 1
+check "and the same text" loss plain again.llmq
+oracle edit plain.llmq both.llmq tokenizer 4c544f4b
+check "which has no prefix beside it" fails "tokenizer.prefix is of tokenizers of llama2.c" "$TOOL" run both.llmq
 fault T15
 
 # T16: files of other kinds

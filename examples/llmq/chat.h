@@ -32,7 +32,7 @@ static void need_ids(id_list *l, size_t bytes)
 /* A conversation. What was said stays in the cache, so that each turn is read once. */
 typedef struct chat {
     continuation text;
-    uint32_t how;       /* TOKENIZER_CHAT_... or TEMPLATE_PLAIN */
+    uint32_t form;      /* TOKENIZER_CHAT_... or TEMPLATE_PLAIN */
     const char *system; /* NULL: none */
     uint32_t length;    /* most tokens of an answer */
     uint32_t turns;
@@ -107,7 +107,7 @@ static void answer(chat *c, const char *said, size_t length)
     c->turn.n = 0;
     need_ids(&c->turn, 1);
     if (c->turns > 0 && c->ended != TEXT_ENDED) c->turn.ids[c->turn.n++] = c->text.last;
-    if (c->how == TEMPLATE_PLAIN) add_lines(c, said, length);
+    if (c->form == TEMPLATE_PLAIN) add_lines(c, said, length);
     else add_turns(c, said, length);
     if (c->turn.n > room)
         fail("the turn has %zu tokens, and of the model's context of %u tokens %u are left; --kv-window N goes on "
@@ -157,13 +157,13 @@ static void choose_template(chat *c, loaded *m, const char *path, const char *na
 {
     static const char advice[] = "--template NAME says it, and 'llmq run' continues a text";
     if (!m->has_tokenizer) fail("%s has no tokenizer, and so no chat template, which a conversation needs", path);
-    c->how = name ? template_of(name) : m->tokens.chat;
-    if (c->how == TOKENIZER_CHAT_NONE)
+    c->form = name ? template_of(name) : m->tokens.chat;
+    if (c->form == TOKENIZER_CHAT_NONE)
         fail("%s: its tokenizer names no chat template (tokenizer.chat_template); %s", path, advice);
-    if (c->how == TOKENIZER_CHAT_OTHER)
+    if (c->form == TOKENIZER_CHAT_OTHER)
         fail("%s: its chat template (tokenizer.chat_template) is none that is known here; %s", path, advice);
-    m->tokens.chat = c->how == TEMPLATE_PLAIN ? TOKENIZER_CHAT_NONE : c->how;
-    c->text.one_line = c->how == TEMPLATE_PLAIN;
+    m->tokens.chat = c->form == TEMPLATE_PLAIN ? TOKENIZER_CHAT_NONE : c->form;
+    c->text.one_line = c->form == TEMPLATE_PLAIN;
     c->system = !system ? tokenizer_chat_system(&m->tokens) : *system ? system : NULL;
 }
 
@@ -176,7 +176,7 @@ static int command_chat(int argc, char **argv)
     const option options[] = {
         OPT_TEXT("prompt", 'p', "TEXT", prompt, "the only turn; else turns are the lines of standard input"),
         OPT_TEXT("system", 0, "TEXT", system, "what stands before all turns; '': nothing, else what the template has"),
-        OPT_WORD("template", 0, TEMPLATES, name, 
+        OPT_WORD("template", 0, TEMPLATES, name,
                  "the chat template, in place of the tokenizer's own; plain: lines with User: and Assistant:"),
         OPT_WHOLE("length", 'n', "N", length, 0, MOST_TOKENS,
                   "most tokens of an answer, 0: as many as there is room for"),

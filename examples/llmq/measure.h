@@ -293,7 +293,7 @@ static int command_ppl(int argc, char **argv)
         OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
         OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS,
                   "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
-        OPT_SWITCH("own", 0, o.own, 
+        OPT_SWITCH("own", 0, o.own,
                    "windows from BOS, or else from the token before, of which every token is scored, also the last, "
                    "shorter one"),
         OPT_TEXT("abits", 0, "BITS", o.abits, ABITS_HELP),

@@ -14,27 +14,46 @@ typedef struct sampling {
     OPT_REAL("top-p", 0, "P", (s).top_p, 0, 1, "draw from the likeliest tokens of this probability"), \
     OPT_WHOLE("seed", 's', "N", (s).seed, 0, 2147483647, "of the draws")
 
+/* Sinks heap[at] to where it belongs among n tokens, the likeliest first, of equal ones the first. */
+static void sink(uint32_t *heap, uint32_t n, uint32_t at, const float *p)
+{
+    const uint32_t token = heap[at];
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && (p[heap[child + 1]] > p[heap[child]]
+                              || (!(p[heap[child + 1]] < p[heap[child]]) && heap[child + 1] < heap[child])))
+            child++;
+        if (p[heap[child]] < p[token] || (!(p[heap[child]] > p[token]) && heap[child] > token)) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = token;
+}
+
 /* The next token. counter: another one for each draw of a seed. */
 static uint32_t sample(const float *logits, uint32_t n, const sampling *how, uint32_t counter)
 {
-    float *p = (float *)allocate(n * sizeof *p), most = logits[0];
+    float *p, most = logits[0];
     double sum = 0, coin, mass = 0;
-    uint32_t best = 0, i;
+    uint32_t best = 0, *heap, i;
     for (i = 1; i < n; i++)
         if (logits[i] > most) most = logits[i], best = i;
-    if (how->temperature > 0) {
-        for (i = 0; i < n; i++) sum += p[i] = (float)exp((logits[i] - most) / how->temperature);
-        coin = (llmq_random((uint32_t)how->seed, counter) + 0.5) / 4294967296.0;
-        coin *= how->top_p;
-        while (1) { /* take them from the likeliest down until the coin is used up */
-            for (best = 0, i = 1; i < n; i++)
-                if (p[i] > p[best]) best = i;
-            mass += p[best] / sum;
-            if (mass >= coin || p[best] <= 0) break;
-            p[best] = -1;
-        }
+    if (!(how->temperature > 0)) return best;
+    p = (float *)allocate(n * sizeof *p);
+    heap = (uint32_t *)allocate(n * sizeof *heap);
+    for (i = 0; i < n; i++) {
+        sum += p[i] = (float)exp((logits[i] - most) / how->temperature);
+        heap[i] = i;
+    }
+    for (i = n / 2; i > 0; i--) sink(heap, n, i - 1, p);
+    coin = (llmq_random((uint32_t)how->seed, counter) + 0.5) / 4294967296.0 * how->top_p;
+    for (;;) { /* take them from the likeliest down until the coin is used up */
+        best = heap[0];
+        mass += p[best] / sum;
+        if (mass >= coin || p[best] <= 0 || --n == 0) break;
+        heap[0] = heap[n];
+        sink(heap, n, 0, p);
     }
     free(p);
+    free(heap);
     return best;
 }
 
