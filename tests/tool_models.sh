@@ -328,8 +328,9 @@ check "no tokenizer" fails "plain.bin has no tokenizer, and so no chat template"
 check "a template without its tokens" fails "has not all tokens of the chat template" "$TOOL" chat chat.gguf --template gemma --prompt a
 IFS=$'\t' read -r length tokens hex first second < "$lm/smollm2.chat"
 check "a template that is named" talk "$hex" "$tokens" other.gguf --template chatml --length "$length" < <(lines "$first" "$second")
-check "lines of a play" quietly "$TOOL" chat plain.llmq --template plain --prompt "the end" --length 5
-check "an answer of one line" test "$(wc -l < stdout.out)" = 1
+check "lines of a play" quietly "$TOOL" chat "$root/examples/model/nano.llmq" --template plain --prompt "Who art thou?" --length 60
+check "an answer ends with its line" test "$(wc -l < stdout.out)" = 1 -a "$(wc -c < stdout.out)" -gt 9
+check "and is not cut" test "$(grep -c 'is cut' stderr.out)" = 0
 
 # Files of llama-perplexity, of a model that begins texts with BOS and of one that does not
 near() { awk -v a="$1" -v most="$2" 'BEGIN { exit !(a != "" && a < most && a > -most) }'; }
