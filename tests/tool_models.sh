@@ -163,6 +163,12 @@ oracle edit plain.llmq both.llmq tokenizer 4c544f4b
 check "which has no prefix beside it" fails "tokenizer.prefix is of tokenizers of llama2.c" "$TOOL" run both.llmq
 fault T15
 
+# texts that are drawn
+for k in 0 1 2 3 4; do
+    # shellcheck disable=SC2046 # words
+    check "a text that is drawn, $(cat sampled$k.how)" cmp sampled$k <("$TOOL" run plain.llmq --prompt "the man" --tokens 24 $(cat sampled$k.how) 2> stderr.out)
+done
+
 # T16: files of other kinds
 while read -r kind words; do
     [ $kind = gguf ] || check "$kind as a model" fails "k.$kind is neither a .llmq bundle nor a llama2.c checkpoint: it is $words" "$TOOL" run k.$kind

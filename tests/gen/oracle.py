@@ -125,6 +125,27 @@ def loss(w, ids, **how):
     return total / len(ids)
 
 
+def draw(logits, temperature, top_p, seed, counter):
+    """A token from the least set of probability top_p, and how far the draw is from another one."""
+    p = np.exp((logits - logits.max()) / temperature)
+    order = np.argsort(-p, kind="stable")
+    mass = np.cumsum(p[order]) / p.sum()
+    coin = (bundle.random32(seed, counter) + 0.5) / 2 ** 32 * top_p
+    return order[np.searchsorted(mass, coin)], abs(mass - coin).min()
+
+
+def sampled(w, pieces, prompt, count, *how):
+    """What a model makes of a prompt: count tokens are read, and the one behind them is shown, too."""
+    ids = [1] + encode(pieces, prompt)
+    while len(ids) <= count:
+        token, margin = draw(forward(w, ids)[-1], *how, len(ids) - 1)
+        assert margin > 1e-6
+        if token in (1, 2):
+            break
+        ids.append(int(token))
+    return b"".join(bytes([i - 3]) if i < 259 else pieces[i][1] for i in ids if i > 2)
+
+
 # ---- tokenizers ----
 
 def tokenizer(pieces):
@@ -313,6 +334,11 @@ def make(where):
         expected.append(("t%d" % k, loss(w, encode(raw, t.encode()))))
         expected.append(("u%d" % k, loss(w, encode(usual, t.encode()))))
     expected.append(("texts", len(texts)))
+
+    # texts that are drawn
+    for k, (temperature, top_p, seed) in enumerate(((1.0, 1.0, 1), (0.7, 0.5, 2), (3.0, 0.9, 3), (50.0, 1.0, 4), (5.0, 0.0, 5))):
+        put("sampled%d" % k, sampled(w, usual, b"the man", 24, temperature, top_p, seed) + b"\n")
+        put("sampled%d.how" % k, b"--temperature %g --top-p %g --seed %d" % (temperature, top_p, seed))
 
     # T16: files of other kinds
     put("k.gguf", gguf([("blk.0.attn_q.weight", np.zeros((4, 4)))], "model"))
