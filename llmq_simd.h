@@ -74,8 +74,8 @@
        3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor. Elsewhere it
           repeats the options of the compiler.
        4. Add a part: LLMQ__PART_WASM in the list of parts and in the list of #undef at the end, its
-          section in the chain with #if LLMQ_SIMD_WASM around all of it, and its inclusion in
-          section 12, after the parts whose words it uses.
+          section in the chain, and its inclusion in section 12, after the parts whose words it
+          uses, with #if LLMQ_SIMD_WASM around it.
        5. In the section, define LLMQ__TARGET: nothing where the whole program is compiled for the
           set, else LLMQ__TARGET_OF("..."). The section undefines it at its end.
        6. Write the words on floats that the head of section 3 lists, with the suffix _wasm. Then
@@ -433,6 +433,13 @@ static uint32_t llmq__simd_features(void)
 /* Hides from the compiler that p is the same as before, so that a second load from it stays a load:
    two loads that shuffle as they load are faster than one load and two shuffles. */
 #define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p))
+/* Keeps an integer in a general register.
+   Measured: gcc 12 has vector instructions for the ends of runs, and moves them through memory at
+   the end of each chunk. Without these moves g2 and g3 with AVX2 take 0.6 of the time in groups of
+   32, and 0.75 in groups of 128. */
+#if LLMQ__X86 && !defined(__clang__)
+#define LLMQ__SCALAR(x) __asm__("" : "+r"(x))
+#endif
 #else
 #define LLMQ__TARGET_OF(sets)
 #define LLMQ__INLINE static __forceinline
@@ -441,6 +448,9 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__PREFETCH(p) ((void)(p))
 #define LLMQ__PREFETCH2(p) ((void)(p))
 #define LLMQ__RELOAD_BARRIER(p) ((void)0)
+#endif
+#ifndef LLMQ__SCALAR
+#define LLMQ__SCALAR(x) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
 /* Makes n copies of the body of the next loop. A loop over a short array is unrolled as a whole,
@@ -698,6 +708,7 @@ LLMQ__INLINE void llmq__next_run(llmq__run *r)
     if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
     if (end == r->x_end) r->x++, r->x_end = llmq__min(r->cols, end + r->x_group);
     r->end = llmq__min(r->w_end, r->x_end);
+    LLMQ__SCALAR(r->end);
 }
 
 /* True if a product of `count` activations decodes rows once into a tile. False if it is faster to
@@ -1306,6 +1317,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
                          LLMQ__VECTOR_BYTES / 4 lanes
      LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks takes activations, with 128
                             added, as unsigned bytes. 0: both are signed
+     LLMQ__WHOLE         1: some formats have a second loop for runs that end where units end
+                         0: there is none, because the set has other kernels for these runs
 
    Words: the words on floats, and more. They come in groups that instruction sets can share.
    32 bytes, u8x32:
@@ -1378,6 +1391,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #endif
 #if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
 #error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
+#error "llmq: LLMQ__WHOLE is 0 or 1"
 #endif
 #define LLMQ__DOTS LLMQ__ISA
 
@@ -1727,9 +1743,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
    Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
    must assume that e overlaps them.
    The last vector comes first, because the bytes that it writes too many belong to the next field.
-   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the
-   vectors find their upper bits in different places, which they do with three bits.
-   Measured: t4 with AVX2 is 8 % faster with separate code for each vector. */
+   Vectors have separate code where they find their upper bits in different places, which they do
+   with three bits, and in whole units where that is faster.
+   Measured: with AVX2 t4 is 8 % faster with separate code, t4s 3 %, and t2 and t2s are not. With
+   SSSE3, which has half of these registers, t4s takes half as long again. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
                                                        const llmq__window *w, size_t at, size_t ahead,
                                                        const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
@@ -1741,7 +1758,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     if (llmq__trellis_bits(trellis) == 3) {
         if (vectors > 1) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
         LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
-    } else if (whole) {
+    } else if (whole && (trellis == 4 || (trellis == 7 && LLMQ__VECTOR_BYTES == 32))) {
         LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
             LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
     } else {
@@ -2081,42 +2098,42 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g3
 #define LLMQ__KIND LLMQ__KIND_G3
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g4
 #define LLMQ__KIND LLMQ__KIND_G4
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g5
 #define LLMQ__KIND LLMQ__KIND_G5
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g6
 #define LLMQ__KIND LLMQ__KIND_G6
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g8
 #define LLMQ__KIND LLMQ__KIND_G8
-#define LLMQ__WHOLE 1
+#define LLMQ__SPLIT LLMQ__WHOLE
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n16
 #define LLMQ__KIND LLMQ__KIND_V2N16
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n64
 #define LLMQ__KIND LLMQ__KIND_V2N64
-#define LLMQ__WHOLE 0
+#define LLMQ__SPLIT 0
 #include LLMQ_SIMD_SELF
 
 /* The product of four rows and an activation, for any kind but OTHER. Runs end where chunks do.
@@ -2375,6 +2392,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 
 #undef LLMQ__DECODED
 #undef LLMQ__RAW
+#undef LLMQ__WHOLE
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undefines the others, which it shares */
 #define LLMQ__OWN 0
 #include LLMQ_SIMD_SELF
@@ -2387,7 +2405,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
    Parameters beside the ones of CODES:
      LLMQ__NAME   the name of its function
      LLMQ__KIND   LLMQ__KIND_..., not OTHER
-     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that
+     LLMQ__SPLIT  1: there is a loop of its own for runs that end where units end, because that
                   pays
                   0: there is not
    Each format has its own code and not a function that takes the format: compilers work on such a
@@ -2396,8 +2414,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
 #endif
-#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
-#error "llmq: LLMQ__WHOLE is 0 or 1"
+#if !defined(LLMQ__SPLIT) || (LLMQ__SPLIT != 0 && LLMQ__SPLIT != 1)
+#error "llmq: LLMQ__SPLIT is 0 or 1"
 #endif
 
 /* Adds the products of chunk c of a whole unit of four rows with the activations of its columns.
@@ -2471,18 +2489,18 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     return total;
 }
 
-/* The same, not inlined. LLMQ__WHOLE 0: one loop serves both. */
+/* The same, not inlined. LLMQ__SPLIT 0: one loop serves both. */
 LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
                                                                       const llmq__layout *l, const LLMQ__C(grid) *g,
                                                                       const llmq_activation *x,
                                                                       const uint8_t *const *row)
 {
-    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+    return LLMQ__SPLIT && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
 }
 
 #undef LLMQ__KIND
 #undef LLMQ__NAME
-#undef LLMQ__WHOLE
+#undef LLMQ__SPLIT
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 #undef LLMQ__SIMD_PART
@@ -2736,7 +2754,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 /* ---- 5. x86: SSSE3 --------------------------------------------------------------------------- */
 
 /* Words on four sums, with the suffix _sse2: SSE2 is in every x86-64. All x86 tables share them. */
-#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__TARGET
 typedef __m128i llmq__i32x4_sse2;
 typedef __m128 llmq__f32x4_sse2;
@@ -2770,7 +2787,6 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
     return _mm_castsi128_ps(_mm_set_epi64x((long long)high, (long long)low));
 }
 #undef LLMQ__TARGET
-#endif
 
 #if LLMQ_SIMD_SSSE3
 /* Words on floats. Four vectors of 4 floats are an f32x16. Constants of shuffles name the source of
@@ -3211,6 +3227,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_ssse3(int32_t *p, __m128i v)
 #define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #undef LLMQ__TARGET
@@ -3221,7 +3238,6 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 
 /* ---- 6. x86: AVX2, and with VNNI ------------------------------------------------------------- */
 
-#if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
 /* Words on floats. A native vector has 8 floats, and two are an f32x16. Many instructions work
@@ -3633,6 +3649,7 @@ LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const 
 #define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 
@@ -3653,11 +3670,11 @@ LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
@@ -3767,7 +3784,6 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
    each run of columns, in zmm_finish, by the operations of the scalar llmq__rows_i8 in the same
    order, so that results have the same bits. */
 
-#if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -3911,8 +3927,8 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
-/* Chunks of 32 codes are for short groups, and for the rest of a row after its last whole unit.
-   Their kernels are the same as with AVX2 and VNNI. */
+/* Chunks of 32 codes are for short groups, for the rest of a row after its last whole unit, and for
+   the rest of the rows after the last 16. Their kernels are the same as with AVX2 and VNNI. */
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx512
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
@@ -3926,6 +3942,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
+#define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ----------------------- */
@@ -4466,6 +4483,246 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, cons
 }
 #endif
 
+/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
+   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
+LLMQ__INLINE_TARGET int llmq__zmm_split(const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
+    if (w == 128 || a == 128) return 1;
+    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
+}
+
+/* What is written once for each way to look points up, see AVX512_PRODUCTS. All else is shared.
+   grid_of, trellis_of: make the tables of a grid, or of a trellis
+   any:      products of 16 rows of a grid with one activation
+   block:    adds products of 128 columns of 32 rows of a grid with several activations
+   trellis:  for each kind, trellis[kind - LLMQ__KIND_T1]: products of whole units of some blocks of
+             16 rows, and points of a unit */
+#if LLMQ__ANY_TRELLIS
+typedef struct llmq__zmm_trellis {
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                const uint8_t *const *, uint32_t, __m512 *);
+    llmq__zmm_points *points;
+} llmq__zmm_trellis;
+#endif
+typedef struct llmq__zmm_set {
+    void (*grid_of)(const llmq_format *, llmq__zmm_grid *);
+    __m512 (*any)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                  const uint8_t *const *);
+    void (*block)(const llmq__zmm_grid *, const uint8_t *const *, size_t, uint32_t, const llmq_activation *, uint32_t,
+                  __m512i *);
+#if LLMQ__ANY_TRELLIS
+    void (*trellis_of)(const llmq_format *, llmq__zmm_grid *);
+    llmq__zmm_trellis trellis[7];
+#endif
+} llmq__zmm_set;
+
+/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
+   goes on. */
+LLMQ__INLINE_TARGET void llmq__zmm_end(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                       llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zmm_scales(row, run->w);
+    scales[1] = llmq__zmm_scales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zmm_finish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
+}
+
+/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
+   activations.
+   All runs must end at multiples of 128 columns, or at the end of the row.
+   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_batch(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                           const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                           const uint8_t *const *row, float *y, size_t y_stride)
+{
+    /* Whole units alone; p: coordinates of a point. */
+    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < end; j += 128) {
+        set->block(g, row, l->scales, j / 128, x, count, sum);
+        /* Sums go on until their run ends. */
+        if (j + 128 < run.end) continue;
+        llmq__zmm_end(x, count, row, &run, sum, total);
+    }
+    for (i = 0; i < 2 * count; i++) {
+        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
+    }
+}
+
+/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
+   multiple of 16.
+   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
+   of the range apart: distant streams, as in section 4. */
+LLMQ__INLINE_TARGET void llmq__zmm_matmul(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                          const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                          uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[32];
+    float v[16];
+    uint32_t r, b, i, k, apart;
+    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
+    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
+        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
+        for (i = 0; i < count; i += 32)
+            llmq__zmm_batch(set, t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+    }
+    for (; r < r1; r += 16 * apart) {
+        apart = (r1 - r) / 16;
+        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
+           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
+           ways. One row less moves them. */
+        /* check: 64 * 64 == 4096 */
+        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
+        for (b = r; b < r + apart; b++) {
+            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
+               turn. */
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count; i++) {
+                _mm512_storeu_ps(v, set->any(t, l, g, x + i, row));
+                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
+            }
+        }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
+   256.
+   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
+   into total, and *run goes on. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_block(const llmq__zmm_set *set, const llmq_tensor *t,
+                                                   const llmq__layout *l, const llmq__zmm_grid *g,
+                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                   uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
+                 apart = llmq__zmm_apart(t->format.bits, block);
+    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
+       which is 256 for each half of the rows. */
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++)
+        llmq__zmm_trellis_tile(set->trellis[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
+                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) llmq__zmm_end(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
+   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_batch(const llmq__zmm_set *set, const llmq_tensor *t,
+                                                   const llmq__layout *l, const llmq__zmm_grid *g,
+                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                   uint32_t n, float *y, size_t y_stride)
+{
+    const llmq__zmm_trellis *kind = set->trellis + (g->kind - LLMQ__KIND_T1);
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    /* Whole units first, then the last unit, if there is a part of one. */
+    for (j = 0; j < t->cols / 256 * 256; j += 256)
+        llmq__zmm_trellis_block(set, t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        /* A shift by 32 needs 64 bits. */
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols)
+            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
+                                              total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
+   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
+LLMQ__INLINE_TARGET void llmq__zmm_trellis_rows(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r,
+                                                uint32_t n, const uint8_t **row)
+{
+    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
+    uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
+    for (k = 0, in %= block->rows; k < n; k++) {
+        row[k] = t->data + (block->first + (size_t)in) * t->row_size;
+        if (++in == block->rows) in = 0;
+    }
+}
+
+/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
+   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
+   rows, and rows beyond the block or the range are not stored. So every function above sees
+   whole groups of 16 rows. */
+LLMQ__INLINE_TARGET void llmq__zmm_trellis_matmul(const llmq__zmm_set *set, const llmq_tensor *t, const llmq__layout *l,
+                                                  const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
+    __m512 total[LLMQ__ZSTRIP];
+    const int many = count > 4;
+    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
+    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    uint32_t r, i, b, n, blocks;
+    for (r = r0; r < r1; r += n) {
+        llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
+        n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
+        blocks = many ? most : (n + 15) / 16;
+        llmq__zmm_trellis_rows(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
+        for (i = 0; many && i < count; i += 32)
+            llmq__zmm_trellis_batch(set, t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r,
+                                    y_stride);
+        for (i = 0; !many && i < count; i++) {
+            set->trellis[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            for (b = 0; b < blocks; b++)
+                /* The mask leaves rows out that nobody asked for. */
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
+                                      total[b]);
+        }
+    }
+}
+#endif
+
+/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
+   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
+   go through the functions above if all runs end at multiples of 128 columns and the points can
+   be looked up; all else goes through the template. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_rows_i8(const llmq__zmm_set *set, const llmq_tensor *t, const llmq_activation *x,
+                                             uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zmm_grid g;
+    if (w % 128 || a % 128) end = r0;
+#if LLMQ__ANY_TRELLIS
+    else if (t->format.taps[0]) {
+        set->trellis_of(&t->format, &g);
+        llmq__zmm_trellis_matmul(set, t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
+    if (end > r0) {
+        set->grid_of(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else llmq__zmm_matmul(set, t, &l, &g, x, count, r0, end, y, y_stride);
+    }
+    /* The rows after the last whole group of 16, or all. */
+    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+}
+
 /* Looks 64 coded points up by codes v, with shuffles of 16 bytes.
    t: as zmm_table_avx512vnni makes it, 16 points repeated in all quarters of each vector.
    Bits of v above the code are cleared. Bits 4 and 5 choose among the four vectors by masks. */
@@ -4566,7 +4823,6 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
@@ -4762,11 +5018,12 @@ LLMQ__ZROWS(zmm_g3, LLMQ__KIND_G3)
 LLMQ__ZROWS(zmm_g4, LLMQ__KIND_G4)
 LLMQ__ZROWS(zmm_g5, LLMQ__KIND_G5)
 LLMQ__ZROWS(zmm_g6, LLMQ__KIND_G6)
-LLMQ__ZROWS(zmm_g8, LLMQ__KIND_G8)
 LLMQ__ZROWS(zmm_v2n16, LLMQ__KIND_V2N16)
 LLMQ__ZROWS(zmm_v2n64, LLMQ__KIND_V2N64)
 #if LLMQ__BIG
 LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
+#else
+LLMQ__ZROWS(zmm_g8, LLMQ__KIND_G8) /* it looks nothing up, so it serves both tables */
 #endif
 #undef LLMQ__ZROWS
 
@@ -4779,20 +5036,11 @@ LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const ll
                  : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
 }
 
-/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
-   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
-LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, const llmq_activation *x)
-{
-    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
-    if (w == 128 || a == 128) return 1;
-    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
-}
-
 /* Returns the products of 16 rows with one activation by the function of the format. g->kind is
    not LLMQ__KIND_OTHER, and the preconditions of zmm_rows hold. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
-                                                      const llmq__zmm_grid *g, const llmq_activation *x,
-                                                      const uint8_t *const *row)
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
+                                                        const llmq__zmm_grid *g, const llmq_activation *x,
+                                                        const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
@@ -4800,7 +5048,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
     case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(zmm_g4)(t, l, g, x, row);
     case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(zmm_g5)(t, l, g, x, row);
     case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(zmm_g6)(t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(zmm_g8)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return llmq__zmm_g8_avx512vnni(t, l, g, x, row);
     case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(zmm_v2n16)(t, l, g, x, row);
     case LLMQ__KIND_V2N64: return LLMQ__KERNEL_NAME(zmm_v2n64)(t, l, g, x, row);
 #if LLMQ__BIG
@@ -4808,7 +5056,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
 #endif
     default: break;
     }
-    split = LLMQ__KERNEL_NAME(zmm_split)(l, x);
+    split = llmq__zmm_split(l, x);
     return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row)
                      : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
 }
@@ -4861,87 +5109,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g,
     bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__KERNEL_NAME(zmm_tile)(g, row + 16, at, b % per_unit, tile + 32);
     llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
-}
-
-/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
-   goes on. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
-                                                    llmq__run *run, __m512i *sum, __m512 *total)
-{
-    __m512 scales[2];
-    uint32_t i;
-    scales[0] = llmq__zmm_scales(row, run->w);
-    scales[1] = llmq__zmm_scales(row + 16, run->w);
-    for (i = 0; i < 2 * count; i++) {
-        total[i] = llmq__zmm_finish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
-        sum[i] = _mm512_setzero_si512();
-    }
-    llmq__next_run(run);
-}
-
-/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
-   activations.
-   All runs must end at multiples of 128 columns, or at the end of the row.
-   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l,
-                                                        const llmq__zmm_grid *g, const llmq_activation *x,
-                                                        uint32_t count, const uint8_t *const *row, float *y,
-                                                        size_t y_stride)
-{
-    /* Whole units alone; p: coordinates of a point. */
-    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < end; j += 128) {
-        LLMQ__KERNEL_NAME(zmm_block)(g, row, l->scales, j / 128, x, count, sum);
-        /* Sums go on until their run ends. */
-        if (j + 128 < run.end) continue;
-        LLMQ__KERNEL_NAME(zmm_end)(x, count, row, &run, sum, total);
-    }
-    for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
-    }
-}
-
-/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
-   multiple of 16.
-   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
-   of the range apart: distant streams, as in section 4. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l,
-                                                       const llmq__zmm_grid *g, const llmq_activation *x,
-                                                       uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                                       size_t y_stride)
-{
-    const uint8_t *row[32];
-    float v[16];
-    uint32_t r, b, i, k, apart;
-    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
-    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
-        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
-    }
-    for (; r < r1; r += 16 * apart) {
-        apart = (r1 - r) / 16;
-        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
-           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
-           ways. One row less moves them. */
-        /* check: 64 * 64 == 4096 */
-        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
-        for (b = r; b < r + apart; b++) {
-            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
-               turn. */
-            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
-            for (i = 0; i < count; i++) {
-                _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zmm_any)(t, l, g, x + i, row));
-                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
-            }
-        }
-    }
 }
 
 #if LLMQ__ANY_TRELLIS
@@ -5081,146 +5248,25 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const l
 #define LLMQ__KIND LLMQ__KIND_T4S
 #include LLMQ_SIMD_SELF
 
-/* The functions of a kind: products of whole units of some blocks of 16 rows, and points of a
-   unit. */
-typedef struct {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
-                const uint8_t *const *, uint32_t, __m512 *);
-    llmq__zmm_points *points;
-} LLMQ__KERNEL_NAME(zmm_kind);
-/* The functions of all kinds; zmm_kinds[kind - LLMQ__KIND_T1]. */
-#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
-static const LLMQ__KERNEL_NAME(zmm_kind)
-    LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
-                                       LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s),
-                                       LLMQ__ZKIND(zmm_t4s) }; /* in the order of LLMQ__KIND_T... */
-#undef LLMQ__ZKIND
-
-/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
-   256.
-   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
-   into total, and *run goes on. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l,
-                                                                const llmq__zmm_grid *g, const llmq_activation *x,
-                                                                uint32_t count, const uint8_t *const *row, uint32_t j,
-                                                                llmq__run *run, __m512i *sum, __m512 *total)
-{
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
-                 apart = llmq__zmm_apart(t->format.bits, block);
-    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
-       which is 256 for each half of the rows. */
-    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
-    __m512i tile[128], bias[4];
-    uint32_t b;
-    for (b = 0; b < 2; b++)
-        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
-                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
-    for (b = 0; b < 2; b++) {
-        llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
-        if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zmm_end)(x, count, row + LLMQ__ZBACK, run, sum, total);
-    }
-}
-
-/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
-   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l,
-                                                                const llmq__zmm_grid *g, const llmq_activation *x,
-                                                                uint32_t count, const uint8_t *const *row, uint32_t n,
-                                                                float *y, size_t y_stride)
-{
-    const LLMQ__KERNEL_NAME(zmm_kind) *kind = LLMQ__KERNEL_NAME(zmm_kinds) + (g->kind - LLMQ__KIND_T1);
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    /* Whole units first, then the last unit, if there is a part of one. */
-    for (j = 0; j < t->cols / 256 * 256; j += 256)
-        LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
-    for (i = 0; i < 2 * count; i++) {
-        /* A shift by 32 needs 64 bits. */
-        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols)
-            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
-                                              total[i]);
-        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
-    }
-}
-
-/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
-   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block,
-                                                             uint32_t r, uint32_t n, const uint8_t **row)
-{
-    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
-    uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
-    for (k = 0, in %= block->rows; k < n; k++) {
-        row[k] = t->data + (block->first + (size_t)in) * t->row_size;
-        if (++in == block->rows) in = 0;
-    }
-}
-
-/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
-   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
-   rows, and rows beyond the block or the range are not stored. So every function above sees
-   whole groups of 16 rows. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
-                                                               const llmq__zmm_grid *g, const llmq_activation *x,
-                                                               uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                                               size_t y_stride)
-{
-    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
-    __m512 total[LLMQ__ZSTRIP];
-    const int many = count > 4;
-    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
-    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
-    uint32_t r, i, b, n, blocks;
-    for (r = r0; r < r1; r += n) {
-        llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
-        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
-        n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
-        blocks = many ? most : (n + 15) / 16;
-        LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
-        for (i = 0; many && i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_trellis_batch)
-            (t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; !many && i < count; i++) {
-            LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
-            for (b = 0; b < blocks; b++)
-                /* The mask leaves rows out that nobody asked for. */
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
-                                      total[b]);
-        }
-    }
-}
 #endif
 
-/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
-   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
-   go through the functions above if all runs end at multiples of 128 columns and the points can
-   be looked up; all else goes through the template. */
+/* The functions above, for the shared ones. */
+static const llmq__zmm_set LLMQ__KERNEL_NAME(zmm_set) = {
+    LLMQ__KERNEL_NAME(zmm_grid_of), LLMQ__KERNEL_NAME(zmm_any), LLMQ__KERNEL_NAME(zmm_block),
+#if LLMQ__ANY_TRELLIS
+#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
+    LLMQ__KERNEL_NAME(zmm_trellis_of),
+    { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2), LLMQ__ZKIND(zmm_t3), LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s),
+      LLMQ__ZKIND(zmm_t3s), LLMQ__ZKIND(zmm_t4s) } /* in the order of LLMQ__KIND_T... */
+#undef LLMQ__ZKIND
+#endif
+};
+
+/* The kernel of the table: see zmm_rows_i8. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    llmq__layout l = llmq__layout_of(t);
-    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
-    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
-    llmq__zmm_grid g;
-    if (w % 128 || a % 128) end = r0;
-#if LLMQ__ANY_TRELLIS
-    else if (t->format.taps[0]) {
-        LLMQ__KERNEL_NAME(zmm_trellis_of)(&t->format, &g);
-        LLMQ__KERNEL_NAME(zmm_trellis_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
-        return;
-    }
-#endif
-    if (end > r0) {
-        LLMQ__KERNEL_NAME(zmm_grid_of)(&t->format, &g);
-        if (g.kind == LLMQ__KIND_OTHER) end = r0;
-        else LLMQ__KERNEL_NAME(zmm_matmul)(t, &l, &g, x, count, r0, end, y, y_stride);
-    }
-    /* The rows after the last whole group of 16, or all. */
-    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+    llmq__zmm_rows_i8(&LLMQ__KERNEL_NAME(zmm_set), t, x, count, r0, r1, y, y_stride);
 }
 
 #undef LLMQ__ISA
@@ -5362,7 +5408,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
    Loads and stores take any address that is aligned as its type, and bytes any address. Words
    read and write the elements that their names say, and no more. */
 
-#if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -6045,6 +6090,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 /* All kernels are from the templates. */
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
@@ -6134,6 +6180,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
@@ -6252,7 +6299,6 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
 #endif
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
@@ -6270,7 +6316,6 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
    Sums of int8 products are exact. Floats are combined once for each run of columns, in
    few_rows, by the operations of the scalar llmq__rows_i8 in the same order. */
 
-#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 /* Products of int8 activations, which both tables share. A run of columns is cut in two ways.
    Whole units have a function of their own in some formats.
    All else is fields: n codes in neighbouring bytes of a plane, at the same bits, and for some
@@ -6420,7 +6465,6 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
         u->field = field[llmq__trellis(f) - 1];                                                                       \
         LLMQ_MEMCPY(u->table, f->points, f->n);                                                                       \
     }
-#endif
 #endif
 
 #if LLMQ_SIMD_DSP
@@ -7395,7 +7439,6 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: thei
    write the elements that their names say, and no more. Float operations are rounded as scalar
    ones, and there is no fused one. */
 
-#if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
 /* ---- words on floats ----------------------------------------------------------------------------
@@ -7862,11 +7905,11 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 #define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
+#define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
 /* All kernels are from the templates. */
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
 #undef LLMQ__SIMD_PART
@@ -7891,7 +7934,6 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
    In the code, vl is the vector length: elements of this round. Loops end because vsetvl gives
    at least 1 where elements are left. */
 
-#if LLMQ_SIMD_RVV
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
@@ -8755,7 +8797,6 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__PIECES
 #undef LLMQ__TARGET
-#endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__SIMD_PART
@@ -9017,20 +9058,34 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #endif
 #define LLMQ__SIMD_PART LLMQ__PART_DISPATCH
 #include LLMQ_SIMD_SELF
+#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__SIMD_PART LLMQ__PART_SSSE3
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_AVX2
 #define LLMQ__SIMD_PART LLMQ__PART_AVX2
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_AVX512
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_NEON
 #define LLMQ__SIMD_PART LLMQ__PART_NEON
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 #define LLMQ__SIMD_PART LLMQ__PART_MICRO
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_WASM
 #define LLMQ__SIMD_PART LLMQ__PART_WASM
 #include LLMQ_SIMD_SELF
+#endif
+#if LLMQ_SIMD_RVV
 #define LLMQ__SIMD_PART LLMQ__PART_RVV
 #include LLMQ_SIMD_SELF
+#endif
 
 /* Table i of those that are compiled in, from slow to fast, so that the last table whose bits the
    machine has is the best. NULL after the last. */
@@ -9096,6 +9151,7 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__PREFETCH
 #undef LLMQ__PREFETCH2
 #undef LLMQ__RELOAD_BARRIER
+#undef LLMQ__SCALAR
 #undef LLMQ__TARGET_OF
 #undef LLMQ__MADE
 #undef LLMQ__TRELLIS

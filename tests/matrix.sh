@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add) and 32-bit Arm
 # without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M or a small RISC-V (examples/mcu) and
-# the example on them, x86-64 of older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of
+# the example on them, x86-64 of older kinds and AVX-512 by emulation, WebAssembly in node; and the vector kernels under more compilers and levels of
 # optimisation. Needs, for each, what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -63,6 +63,11 @@ if command -v qemu-x86_64 > /dev/null; then
     done
 else
     echo "skipped: qemu-x86_64 is not installed ($(tests/needs.sh package qemu-x86_64))"
+fi >> "$out/jobs"
+# Kernels of AVX-512 and VNNI, by intrinsics in plain C.
+if tests/needs.sh "skipped: AVX-512 by emulation" gcc libsimde 2>&1; then
+    program=$out/kernels.emulated features=0x1f # LLMQ_CPU_SSSE3 to LLMQ_CPU_VBMI
+    echo "gcc -std=gnu11 -O1 -w -D_GNU_SOURCE -DLLMQ_CPU_FEATURES=$features -DKERNELS_ONE_IN=4 -isystem tests/emulated -I. tests/test_kernels.c -o $program -lm 2> /dev/null && $program | tail -1 | sed 's/^/AVX-512 by emulation /' || echo 'AVX-512 by emulation test_kernels: 0 passed, 1 failed'"
 fi >> "$out/jobs"
 # The vector kernels of this machine, by compiler and level.
 for cc in gcc g++ clang clang++ clang-19 clang++-19; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # needs.sh WHAT TOOL... - fails, and says which package brings it, if one of the tools is missing. WHAT: what needs them ("make plots").
 #     needs.sh package TOOL...   only the packages: "Debian: gnuplot-nox"
-# A tool is a command, python-MODULE (of PYTHON, default /usr/bin/python3) or libfuzzer (for clang).
+# A tool is a command, python-MODULE (of PYTHON, default /usr/bin/python3), libfuzzer (for clang) or libsimde (its headers).
 set -u
 python=${PYTHON:-/usr/bin/python3}
 
@@ -22,6 +22,7 @@ package() {
     python-numpy) echo "Debian: python3-numpy" ;;
     python-llama_cpp) echo "PyPI: llama-cpp-python" ;;
     python-*) echo "PyPI: ${1#python-}" ;;
+    libsimde) echo "Debian: libsimde-dev" ;;
     libfuzzer) echo "Debian: libclang-rt-$(clang -dumpversion 2> /dev/null | cut -d. -f1)-dev" ;;
     "its C library") echo "Debian: libnewlib-arm-none-eabi or picolibc-riscv64-unknown-elf" ;;
     *) echo "Debian: $1" ;;
@@ -31,6 +32,7 @@ package() {
 there() {
     case $1 in
     python-*) "$python" -c "import ${1#python-}" 2> /dev/null ;;
+    libsimde) echo '#include <simde/x86/avx512.h>' | gcc -E -x c - > /dev/null 2>&1 ;;
     libfuzzer) # its entry, so that nothing but the library can be missing
         local program code; program=$(mktemp)
         echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p == 0 && n > 9; }' | clang -x c -fsanitize=fuzzer -o "$program" - 2> /dev/null; code=$?
