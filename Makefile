@@ -24,7 +24,8 @@
 #   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf, ortools, regex,
 #                    tokenizers, sentencepiece and protobuf from PyPI)
-#   make vectors-lm  make the tiny models and their logits again (needs numpy, gguf and llama-cpp-python from PyPI)
+#   make vectors-lm  make the tiny models and their logits again (needs numpy, gguf, llama-cpp-python and
+#                    tokenizers from PyPI)
 #   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
 
@@ -141,8 +142,9 @@ vectors: need-python-numpy need-python-gguf need-python-ortools need-python-rege
 	$(PYTHON) tests/gen/tokenizer.py unicode
 	$(PYTHON) tests/gen/tokenizer.py golden
 
-vectors-lm: need-python-numpy need-python-gguf need-python-llama_cpp
+vectors-lm: need-python-numpy need-python-gguf need-python-llama_cpp need-python-tokenizers
 	$(PYTHON) tests/gen/lm_models.py
+	$(PYTHON) tests/gen/lm_texts.py
 
 fuzz-long: need-clang need-libfuzzer | $(B)
 	@tests/fuzz.sh long $(FUZZ_SECONDS)

@@ -14,12 +14,10 @@
    the value that the caller sets before llama2c_entries.
 
    Tokenizer: int32 longest piece, then for each id float score, int32 length, bytes, to the end of
-   the file. Ids 0, 1, 2 are <unk>, BOS, EOS. Id 3 + b is the byte b, whatever its piece says: text
-   becomes one of these ids only byte by byte. Ids of the model from the tokenizer's count on are
-   padding. Text becomes ids by byte-pair merging. First each character becomes its piece, or its
-   bytes if there is no such piece. Then the two neighbours whose joint piece has the highest score
-   are merged, the leftmost among equals, as long as there are any.
-   All memory is the caller's; every length is checked. */
+   the file. Ids 0, 1, 2 are <unk>, BOS, EOS. Id 3 + b is the byte b, whatever its piece says. Ids of
+   the model from the tokenizer's count on are padding. tokenizer_read.h makes a tokenizer of
+   tokenizer.h of it.
+   Every length is checked. */
 #ifndef LLAMA2C_H
 #define LLAMA2C_H
 
@@ -59,40 +57,26 @@ llmq_status llama2c_open(llama2c_checkpoint *c, const void *bytes, size_t size);
 uint32_t llama2c_entry_count(const llama2c_checkpoint *c);
 void llama2c_entries(llama2c_checkpoint *c, llmq_entry *entries, char *names);
 
+#define LLAMA2C_LEAST 259u      /* pieces: the three special ones and the bytes */
+
 typedef struct llama2c_tokenizer {
     const unsigned char *bytes;
     uint32_t count;             /* pieces; after an error: pieces before the wrong one, or all if there are too many */
-    uint32_t *offset;           /* [vocab]: where in bytes the score of an id is */
-    uint32_t *sorted;           /* [vocab]: ids from 259 on, ordered by their bytes */
 } llama2c_tokenizer;
-
-#define LLAMA2C_LEAST 259u      /* pieces: the three special ones and the bytes */
 
 /* Reads a tokenizer of at most `vocab` ids.
    bytes: size bytes, which stay in use.
-   mem: 8 * vocab bytes, aligned for uint32_t.
    Errors:
      LLMQ_E_TRUNCATED   the file ends within a piece
-     LLMQ_E_LIMIT       more than `vocab` pieces, or 2 GB
+     LLMQ_E_LIMIT       more than `vocab` pieces
      LLMQ_E_CORRUPT     fewer than LLAMA2C_LEAST pieces
      LLMQ_E_NOT_FINITE  a score is NaN */
-llmq_status llama2c_tokenizer_init(llama2c_tokenizer *t, const void *bytes, size_t size, uint32_t vocab, uint32_t *mem);
+llmq_status llama2c_tokenizer_open(llama2c_tokenizer *t, const void *bytes, size_t size, uint32_t vocab);
 
-/* Bytes of workspace to encode a text of `size` bytes; 0 for 2^30 bytes and more, and if they do
-   not fit size_t. */
-size_t llama2c_encode_work_size(size_t size);
-
-/* Encodes a text. Returns the count of ids, without BOS.
-   prefix: 1: a space is put before the text, as llama2.c does.
-   ids: [size + 1].
-   work: llama2c_encode_work_size(size) bytes, aligned for uint32_t. */
-uint32_t llama2c_encode(const llama2c_tokenizer *t, const char *text, size_t size, int prefix, uint32_t *ids,
-                        void *work);
-
-/* Returns the text of an id that follows `previous`: *length bytes, not ended by 0. After BOS a
-   leading space is dropped. Ids without text have length 0.
-   byte: 1 byte; the text is there if the id is a byte. */
-const char *llama2c_decode(const llama2c_tokenizer *t, uint32_t previous, uint32_t id, char *byte, uint32_t *length);
+/* The pieces one after another, t->count of them, which is not checked here.
+   at: 0 for the first; afterwards where the next one is.
+   s: *length bytes, not ended by 0. */
+void llama2c_next_piece(const llama2c_tokenizer *t, size_t *at, float *score, const char **s, uint32_t *length);
 
 #ifdef __cplusplus
 }
@@ -316,226 +300,33 @@ void llama2c_entries(llama2c_checkpoint *c, llmq_entry *e, char *names)
         }
 }
 
-/* An id's length, piece and score. Ids are below t->count. */
-static uint32_t llama2c__length(const llama2c_tokenizer *t, uint32_t id)
+/* Pieces beyond vocab are counted, too, so that the caller can say how many there are. */
+llmq_status llama2c_tokenizer_open(llama2c_tokenizer *t, const void *bytes, size_t size, uint32_t vocab)
 {
-    return llama2c__u32(t->bytes + t->offset[id] + 4);
-}
-
-static const char *llama2c__piece(const llama2c_tokenizer *t, uint32_t id)
-{
-    return (const char *)t->bytes + t->offset[id] + 8;
-}
-
-static float llama2c__score(const llama2c_tokenizer *t, uint32_t id) { return llama2c__f32(t->bytes + t->offset[id]); }
-
-/* The order of an id's piece and s[n], as memcmp; of two where one begins with the other the
-   shorter is first. */
-static int llama2c__compare(const llama2c_tokenizer *t, uint32_t id, const char *s, size_t n)
-{
-    size_t m = llama2c__length(t, id);
-    int order = memcmp(llama2c__piece(t, id), s, m < n ? m : n);
-    return order ? order : m < n ? -1 : m > n;
-}
-
-/* Pieces beyond vocab are counted and not stored, so that the caller can say how many there are.
-   Shell's sort needs no recursion and no memory; equal pieces are ordered by id, so that
-   llama2c__find finds the first. */
-llmq_status llama2c_tokenizer_init(llama2c_tokenizer *t, const void *bytes, size_t size, uint32_t vocab, uint32_t *mem)
-{
-    size_t at = 4, gap, i, j, n;
+    size_t at = 4;
     t->bytes = (const unsigned char *)bytes;
     t->count = 0;
-    t->offset = mem;
-    t->sorted = mem + vocab;
-    if (size > 0x7fffffffu) return LLMQ_E_LIMIT;
     if (size < 4) return LLMQ_E_TRUNCATED;
     while (at < size) {
+        const char *s;
         uint32_t length;
         float score;
-        if (size - at < 8) return LLMQ_E_TRUNCATED;
-        length = llama2c__u32(t->bytes + at + 4);
-        if (length > size - at - 8) return LLMQ_E_TRUNCATED;
-        score = llama2c__f32(t->bytes + at);
+        if (size - at < 8 || llama2c__u32(t->bytes + at + 4) > size - at - 8) return LLMQ_E_TRUNCATED;
+        llama2c_next_piece(t, &at, &score, &s, &length);
         if (score != score) return LLMQ_E_NOT_FINITE;
-        if (t->count < vocab) t->offset[t->count] = (uint32_t)at;
         t->count++;
-        at += 8 + (size_t)length;
     }
     if (t->count > vocab) return LLMQ_E_LIMIT;
-    if (t->count < LLAMA2C_LEAST) return LLMQ_E_CORRUPT;
-    n = t->count - LLAMA2C_LEAST;
-    for (i = 0; i < n; i++) t->sorted[i] = LLAMA2C_LEAST + (uint32_t)i;
-    for (gap = n / 2; gap; gap /= 2)
-        for (i = gap; i < n; i++)
-            for (j = i; j >= gap; j -= gap) {
-                uint32_t a = t->sorted[j - gap], b = t->sorted[j];
-                int order = llama2c__compare(t, a, llama2c__piece(t, b), llama2c__length(t, b));
-                if (order < 0 || (order == 0 && a < b)) break;
-                t->sorted[j - gap] = b, t->sorted[j] = a;
-            }
-    return LLMQ_OK;
+    return t->count < LLAMA2C_LEAST ? LLMQ_E_CORRUPT : LLMQ_OK;
 }
 
-#define LLAMA2C__NONE 0xffffffffu
-
-/* The id of the piece s[n], the first of equal ones; LLAMA2C__NONE if there is none. Binary search
-   in t->sorted. */
-static uint32_t llama2c__find(const llama2c_tokenizer *t, const char *s, size_t n)
+void llama2c_next_piece(const llama2c_tokenizer *t, size_t *at, float *score, const char **s, uint32_t *length)
 {
-    uint32_t lo = 0, hi = t->count - LLAMA2C_LEAST, end = hi;
-    while (lo < hi) {
-        uint32_t mid = (lo + hi) / 2;
-        if (llama2c__compare(t, t->sorted[mid], s, n) < 0) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < end && llama2c__compare(t, t->sorted[lo], s, n) == 0 ? t->sorted[lo] : LLAMA2C__NONE;
-}
-
-/* Merging: a linked list of tokens, in the order of the text, and a heap of possible merges, best
-   score first, then leftmost. A merge is not removed when its tokens change. It is dropped when it
-   comes to the top: then its tokens are no longer neighbours, or their lengths do not add to its
-   length. A token of length 0 was merged into its left neighbour. */
-typedef struct llama2c__token { uint32_t id, previous, next, start, length; } llama2c__token;
-typedef struct llama2c__merge { float score; uint32_t left, right, id, length; } llama2c__merge;
-
-typedef struct llama2c__merger {
-    const llama2c_tokenizer *t;
-    const char *text;
-    llama2c__token *token;
-    llama2c__merge *heap;
-    uint32_t merges;
-} llama2c__merger;
-
-/* The order of the heap; scores are not NaN. */
-static int llama2c__before(const llama2c__merge *a, const llama2c__merge *b)
-{
-    return a->score > b->score || (!(a->score < b->score) && a->left < b->left);
-}
-
-/* Adds the merge of token `left` with its right neighbour to the heap, if their joint text is a
-   piece. */
-static void llama2c__push(llama2c__merger *m, uint32_t left)
-{
-    llama2c__merge e;
-    uint32_t right = m->token[left].next, i;
-    if (right == LLAMA2C__NONE) return;
-    e.left = left;
-    e.right = right;
-    e.length = m->token[left].length + m->token[right].length;
-    e.id = llama2c__find(m->t, m->text + m->token[left].start, e.length);
-    if (e.id == LLAMA2C__NONE) return;
-    e.score = llama2c__score(m->t, e.id);
-    for (i = m->merges++; i > 0 && llama2c__before(&e, &m->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        m->heap[i] = m->heap[(i - 1) / 2];
-    m->heap[i] = e;
-}
-
-/* Removes and returns the top of the heap, which is not empty. */
-static llama2c__merge llama2c__pop(llama2c__merger *m)
-{
-    llama2c__merge top = m->heap[0], e = m->heap[--m->merges];
-    uint32_t i = 0, child;
-    while ((child = 2 * i + 1) < m->merges) {
-        if (child + 1 < m->merges && llama2c__before(&m->heap[child + 1], &m->heap[child])) child++;
-        if (!llama2c__before(&m->heap[child], &e)) break;
-        m->heap[i] = m->heap[child];
-        i = child;
-    }
-    m->heap[i] = e;
-    return top;
-}
-
-size_t llama2c_encode_work_size(size_t size)
-{
-    /* a text of n bytes, and a prefix: n + 1 tokens, n first merges, and two for each of at most n
-       merges done */
-    if (size >= 1u << 30 || size + 1 > ((size_t)-1 - 16) / (1 + sizeof(llama2c__token) + 3 * sizeof(llama2c__merge)))
-        return 0;
-    return (size + 1) * (1 + sizeof(llama2c__token) + 3 * sizeof(llama2c__merge)) + 16;
-}
-
-/* Makes the first tokens: a character (UTF-8, at most four bytes) each, or a byte each where a
-   character is no piece. Returns their count, which is at most `size`. Text that is not UTF-8 is
-   only divided in other places. */
-static uint32_t llama2c__characters(llama2c__merger *m, size_t size)
-{
-    uint32_t n = 0, k, length;
-    size_t i;
-    for (i = 0; i < size; i += length) {
-        uint32_t id;
-        for (length = 1; length < 4 && i + length < size
-             && ((unsigned char)m->text[i + length] & 0xc0) == 0x80; length++)
-            {}
-        id = llama2c__find(m->t, m->text + i, length);
-        for (k = 0; k < (id == LLAMA2C__NONE ? length : 1); k++, n++) {
-            m->token[n].id = id == LLAMA2C__NONE ? 3u + (unsigned char)m->text[i + k] : id;
-            m->token[n].start = (uint32_t)i + k;
-            m->token[n].length = id == LLAMA2C__NONE ? 1 : length;
-            m->token[n].previous = n ? n - 1 : LLAMA2C__NONE;
-            m->token[n].next = n + 1;
-        }
-    }
-    if (n) m->token[n - 1].next = LLAMA2C__NONE;
-    return n;
-}
-
-/* The workspace holds the heap, the tokens and a copy of the text, in the order of their alignment.
-   A merge makes at most two others, with its left and its right neighbour, which bounds the heap
-   (llama2c_encode_work_size). */
-uint32_t llama2c_encode(const llama2c_tokenizer *t, const char *text, size_t size, int prefix, uint32_t *ids,
-                        void *work)
-{
-    llama2c__merger m;
-    uint32_t n, i, count = 0;
-    size_t extra = prefix && size ? 1 : 0;
-    char *copy;
-    m.t = t;
-    m.heap = (llama2c__merge *)work;
-    m.token = (llama2c__token *)(void *)(m.heap + 3 * (size + 1));
-    copy = (char *)(m.token + size + 1);
-    if (extra) copy[0] = ' ';
-    memcpy(copy + extra, text, size);
-    m.text = copy;
-    m.merges = 0;
-    n = llama2c__characters(&m, size + extra);
-    for (i = 0; i + 1 < n; i++) llama2c__push(&m, i);
-    while (m.merges) {
-        llama2c__merge e = llama2c__pop(&m);
-        llama2c__token *left = &m.token[e.left], *right = &m.token[e.right];
-        if (left->length == 0 || right->length == 0 || left->next != e.right
-            || left->length + right->length != e.length)
-            continue;
-        left->id = e.id;
-        left->length = e.length;
-        left->next = right->next;
-        right->length = 0;
-        if (left->next != LLAMA2C__NONE) m.token[left->next].previous = e.left;
-        llama2c__push(&m, e.left);
-        if (left->previous != LLAMA2C__NONE) llama2c__push(&m, left->previous);
-    }
-    for (i = 0; n && i != LLAMA2C__NONE; i = m.token[i].next) ids[count++] = m.token[i].id;
-    return count;
-}
-
-/* Special ids, and ids that the tokenizer does not have, have no text. */
-const char *llama2c_decode(const llama2c_tokenizer *t, uint32_t previous, uint32_t id, char *byte, uint32_t *length)
-{
-    const char *s;
-    *length = 0;
-    if (id >= t->count || id < 3) return "";
-    if (id < LLAMA2C_LEAST) {
-        *byte = (char)(id - 3);
-        *length = 1;
-        return byte;
-    }
-    s = llama2c__piece(t, id);
-    *length = llama2c__length(t, id);
-    if (previous == LLAMA2C_BOS && *length && *s == ' ') {
-        s++;
-        --*length;
-    }
-    return s;
+    const unsigned char *b = t->bytes + (*at ? *at : 4);
+    *score = llama2c__f32(b);
+    *length = llama2c__u32(b + 4);
+    *s = (const char *)b + 8;
+    *at = (size_t)(b - t->bytes) + 8 + *length;
 }
 
 #ifdef __cplusplus

@@ -14,7 +14,8 @@
    TOKENIZER_BYTES, byte-level BPE. A pre-tokenizer cuts the text into pieces, and each byte of a
    piece is a token. Decoding gives back every text to the byte.
    TOKENIZER_CHARS, SentencePiece BPE. Each character of the text is a token, and a character that
-   is none is the tokens of its bytes. The character U+2581 stands for a space and becomes one.
+   is none is the tokens of its bytes, which are merged as other tokens are. The character U+2581
+   stands for a space and becomes one.
    In both, two neighbours are merged as long as the table has their pair: the pair of the lowest
    rank first, and of equal ranks the leftmost. Where tokens have scores, the highest score is the
    lowest rank.
@@ -23,6 +24,8 @@
      - Where occurrences of user-defined or control tokens overlap, the leftmost is taken, then the
        longest, as Hugging Face does. llama.cpp takes the longest first.
      - Control tokens are never the result of a merge. With llama.cpp's SentencePiece they can be.
+     - A character of several bytes that is no token is not merged as one. In SentencePiece it can
+       be, if longer tokens have it; vocabularies that were trained have their tokens' characters.
      - Classes of characters are those of Unicode 16; llama.cpp has 15, and so knows fewer letters.
      - The contraction 's is also found with U+017F in place of s where case does not matter.
        Hugging Face does so, llama.cpp does not.
@@ -110,7 +113,8 @@ extern "C" {
 #define TOKENIZER_CHAT_LLAMA2 6u
 #define TOKENIZER_CHAT_MISTRAL1 7u
 #define TOKENIZER_CHAT_MISTRAL3 8u
-#define TOKENIZER_CHATS 9u
+#define TOKENIZER_CHAT_OTHER 9u  /* there is one, and it is none of these */
+#define TOKENIZER_CHATS 10u
 
 typedef struct tokenizer {
     uint32_t count;             /* ids are below */
@@ -169,28 +173,28 @@ int tokenizer_is_end(const tokenizer *t, uint32_t id);
 #define TOKENIZER_TURN_USER 0      /* a user's turn, with a system text before it if there is one */
 #define TOKENIZER_TURN_ASSISTANT 1 /* the whole turn of an assistant, which follows a TOKENIZER_TURN_REPLY */
 #define TOKENIZER_TURN_REPLY 2     /* the beginning of an assistant's turn; without a text */
+#define TOKENIZER_TURN_END 3       /* its end, which follows what a model has said; without a text */
 
 typedef struct tokenizer_turn {
     int turn;
     int first;            /* 1 for the first turn of a conversation: BOS, where the tokenizer adds one */
     const char *system;   /* NULL: none; only for the turn of a user, and usually the first */
     size_t system_length;
-    const char *text;     /* no control tokens are found in these texts */
+    const char *text;     /* no control tokens are found in these texts; NULL: none */
     size_t length;
 } tokenizer_turn;
 
 /* The system text that a template puts where a conversation has none; NULL: none. */
 const char *tokenizer_chat_system(const tokenizer *t);
 
-/* The template that a text of GGUF's tokenizer.chat_template is: TOKENIZER_CHAT_..., and
-   TOKENIZER_CHAT_NONE if it is none of those. */
+/* The template that a text of GGUF's tokenizer.chat_template is: TOKENIZER_CHAT_... */
 uint32_t tokenizer_chat_detect(const char *s, size_t length);
 
 /* Bytes of workspace for tokenizer_chat; 0 if they do not fit size_t. */
 size_t tokenizer_chat_work_size(const tokenizer *t, const tokenizer_turn *turn);
 
 /* The ids of a turn. Arguments and errors are those of tokenizer_encode; also LLMQ_E_UNSUPPORTED
-   (the tokenizer has no template) and LLMQ_E_NOT_FOUND (it lacks a token of its template). */
+   (TOKENIZER_CHAT_NONE and _OTHER) and LLMQ_E_NOT_FOUND (it lacks a token of its template). */
 LLMQ_NODISCARD llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room,
                                           size_t *count, void *work, size_t work_size);
 
@@ -424,6 +428,12 @@ static llmq_status tokenizer__check_units(const tokenizer *t)
     return LLMQ_OK;
 }
 
+/* Can a token be a side of a merge? Byte tokens are tokens of characters there. */
+static int tokenizer__is_merged(const tokenizer *t, uint32_t id)
+{
+    return tokenizer__is(t, id, TOKENIZER_NORMAL) || tokenizer__is(t, id, TOKENIZER_BYTE);
+}
+
 /* Merges of one token on the left are ascending by that on the right, and give their joint bytes. */
 static llmq_status tokenizer__check_merges(const tokenizer *t)
 {
@@ -432,15 +442,14 @@ static llmq_status tokenizer__check_merges(const tokenizer *t)
     if (tokenizer__number(t->first, w, 0) != 0) return LLMQ_E_CORRUPT;
     for (left = 0; left < t->count; left++) {
         end = tokenizer__number(t->first, w, (size_t)left + 1);
-        if (end < i || end > t->merges || (end > i && t->type[left] != TOKENIZER_NORMAL)) return LLMQ_E_CORRUPT;
+        if (end < i || end > t->merges || (end > i && !tokenizer__is_merged(t, left))) return LLMQ_E_CORRUPT;
         for (last = TOKENIZER_NONE; i < end; i++) {
             uint32_t right = tokenizer__number(t->merge, w, 3 * (size_t)i);
             uint32_t id = tokenizer__number(t->merge, w, 3 * (size_t)i + 2);
             const unsigned char *a, *b, *c;
             if (last != TOKENIZER_NONE && right <= last) return LLMQ_E_CORRUPT;
             last = right;
-            if (!tokenizer__is(t, right, TOKENIZER_NORMAL) || !tokenizer__is(t, id, TOKENIZER_NORMAL))
-                return LLMQ_E_CORRUPT;
+            if (!tokenizer__is_merged(t, right) || !tokenizer__is(t, id, TOKENIZER_NORMAL)) return LLMQ_E_CORRUPT;
             a = tokenizer__bytes(t, left, &m), b = tokenizer__bytes(t, right, &n), c = tokenizer__bytes(t, id, &k);
             if (k != m + n || memcmp(c, a, m) != 0 || memcmp(c + m, b, n) != 0) return LLMQ_E_CORRUPT;
         }
@@ -1079,7 +1088,8 @@ static const tokenizer__template tokenizer__templates[TOKENIZER_CHATS] = {
       NULL },
     { "<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", 1, 1, 1, NULL },
     { "", "\n\n", " [INST] ", " [/INST]", " ", "</s>", 0, 1, 0, NULL },
-    { "", "\n\n", "[INST] ", "[/INST]", " ", "</s>", 0, 1, 0, NULL }
+    { "", "\n\n", "[INST] ", "[/INST]", " ", "</s>", 0, 1, 0, NULL },
+    { NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 
 const char *tokenizer_chat_system(const tokenizer *t) { return tokenizer__templates[t->chat].own; }
@@ -1098,14 +1108,14 @@ uint32_t tokenizer_chat_detect(const char *s, size_t length)
     uint32_t chat;
     if (tokenizer__contains(s, length, "<|im_start|>")) {
         if (tokenizer__contains(s, length, "<|im_sep|>") || tokenizer__contains(s, length, "<end_of_utterance>"))
-            return TOKENIZER_CHAT_NONE;
+            return TOKENIZER_CHAT_OTHER;
         for (chat = TOKENIZER_CHAT_SMOLLM; chat <= TOKENIZER_CHAT_QWEN; chat++)
             if (tokenizer__contains(s, length, tokenizer__templates[chat].own)) return chat;
         return TOKENIZER_CHAT_CHATML;
     }
     if (tokenizer__contains(s, length, "[INST]")) {
-        if (tokenizer__contains(s, length, "[SYSTEM_PROMPT]")) return TOKENIZER_CHAT_NONE;
-        if (tokenizer__contains(s, length, "\"[INST]\"")) return TOKENIZER_CHAT_NONE; /* tekken */
+        if (tokenizer__contains(s, length, "[SYSTEM_PROMPT]")) return TOKENIZER_CHAT_OTHER;
+        if (tokenizer__contains(s, length, "\"[INST]\"")) return TOKENIZER_CHAT_OTHER; /* tekken */
         if (tokenizer__contains(s, length, "' [INST] ' + system_message")) return TOKENIZER_CHAT_MISTRAL1;
         if (tokenizer__contains(s, length, "[AVAILABLE_TOOLS]"))
             return tokenizer__contains(s, length, " [INST]") ? TOKENIZER_CHAT_MISTRAL1 : TOKENIZER_CHAT_MISTRAL3;
@@ -1114,7 +1124,7 @@ uint32_t tokenizer_chat_detect(const char *s, size_t length)
     if (tokenizer__contains(s, length, "<start_of_turn>")) return TOKENIZER_CHAT_GEMMA;
     if (tokenizer__contains(s, length, "<|start_header_id|>") && tokenizer__contains(s, length, "<|end_header_id|>"))
         return TOKENIZER_CHAT_LLAMA3;
-    return TOKENIZER_CHAT_NONE;
+    return length ? TOKENIZER_CHAT_OTHER : TOKENIZER_CHAT_NONE;
 }
 
 /* Bytes of a rendered turn beside its texts: no template has more. */
@@ -1148,9 +1158,9 @@ static void tokenizer__write(tokenizer__rendered *r, const char *s, size_t n, in
     r->n += n;
 }
 
-/* Encodes before, text and after, without more BOS or EOS than flags say. */
+/* Encodes before, text and after, without BOS or EOS. flags: TOKENIZER_CONTINUES or 0. */
 static void tokenizer__encode_turn(tokenizer__merger *m, tokenizer__rendered *r, const char *before, const char *text,
-                                   size_t length, const char *after, int trim)
+                                   size_t length, const char *after, int trim, int flags)
 {
     size_t plain;
     tokenizer__write(r, before, strlen(before), 0);
@@ -1158,7 +1168,7 @@ static void tokenizer__encode_turn(tokenizer__merger *m, tokenizer__rendered *r,
     tokenizer__write(r, text, length, trim);
     length = r->n;
     tokenizer__write(r, after, strlen(after), 0);
-    tokenizer__encode_all(m, r->s, r->n, TOKENIZER_PARSE, plain, length);
+    tokenizer__encode_all(m, r->s, r->n, TOKENIZER_PARSE | flags, plain, length);
     r->n = 0;
 }
 
@@ -1178,9 +1188,9 @@ static void tokenizer__chat_user(tokenizer__merger *m, tokenizer__rendered *r, c
 {
     size_t plain, length;
     if (turn->system && !c->inside)
-        tokenizer__encode_turn(m, r, c->system, turn->system, turn->system_length, c->system_end, c->trim);
+        tokenizer__encode_turn(m, r, c->system, turn->system, turn->system_length, c->system_end, c->trim, 0);
     if (!turn->system || !c->inside) {
-        tokenizer__encode_turn(m, r, c->user, turn->text, turn->length, c->user_end, c->trim);
+        tokenizer__encode_turn(m, r, c->user, turn->text, turn->length, c->user_end, c->trim, 0);
         return;
     }
     tokenizer__write(r, c->user, strlen(c->user), 0);
@@ -1199,7 +1209,8 @@ static int tokenizer__turn_is_right(const tokenizer_turn *turn)
     if ((!turn->text && turn->length) || (!turn->system && turn->system_length)) return 0;
     if (turn->turn == TOKENIZER_TURN_USER) return 1;
     if (turn->system) return 0;
-    return turn->turn == TOKENIZER_TURN_ASSISTANT || (turn->turn == TOKENIZER_TURN_REPLY && turn->length == 0);
+    if (turn->turn == TOKENIZER_TURN_ASSISTANT) return 1;
+    return (turn->turn == TOKENIZER_TURN_REPLY || turn->turn == TOKENIZER_TURN_END) && turn->length == 0;
 }
 
 llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint32_t *ids, size_t room, size_t *count,
@@ -1211,8 +1222,8 @@ llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint3
     size_t text;
     if (!t || !turn || !count || !work || (!ids && room) || !tokenizer__turn_is_right(turn)) return LLMQ_E_ARG;
     *count = 0;
-    if (t->chat == TOKENIZER_CHAT_NONE) return LLMQ_E_UNSUPPORTED;
     c = &tokenizer__templates[t->chat];
+    if (!c->user) return LLMQ_E_UNSUPPORTED;
     if (!tokenizer__knows(t, c->user) || !tokenizer__knows(t, c->user_end) || !tokenizer__knows(t, c->reply))
         return LLMQ_E_NOT_FOUND;
     text = tokenizer__turn_size(turn);
@@ -1222,8 +1233,10 @@ llmq_status tokenizer_chat(const tokenizer *t, const tokenizer_turn *turn, uint3
     if ((turn->first || (c->bos && turn->turn == TOKENIZER_TURN_USER)) && (t->flags & TOKENIZER_ADD_BOS))
         tokenizer__put(&m, t->bos);
     if (turn->turn == TOKENIZER_TURN_USER) tokenizer__chat_user(&m, &r, c, turn);
-    else if (turn->turn == TOKENIZER_TURN_REPLY) tokenizer__encode_turn(&m, &r, c->reply, "", 0, "", 0);
-    else tokenizer__encode_turn(&m, &r, c->reply, turn->text, turn->length, c->reply_end, c->trim);
+    else if (turn->turn == TOKENIZER_TURN_REPLY) tokenizer__encode_turn(&m, &r, c->reply, "", 0, "", 0, 0);
+    else if (turn->turn == TOKENIZER_TURN_END)
+        tokenizer__encode_turn(&m, &r, "", "", 0, c->reply_end, 0, TOKENIZER_CONTINUES);
+    else tokenizer__encode_turn(&m, &r, c->reply, turn->text, turn->length, c->reply_end, c->trim, 0);
     return tokenizer__end(&m, count);
 }
 
@@ -1241,6 +1254,7 @@ typedef struct tokenizer__builder {
     uint32_t normal, specials;
     tokenizer__entry *entry;
     uint32_t *offset, *rank, *order, *sorted, *special, *index; /* sorted: normal tokens by their bytes */
+    uint32_t *byte;           /* [256]: ids of bytes */
     float *score;
     unsigned char *type, *bytes;
     unsigned char *out;
@@ -1293,7 +1307,7 @@ static void tokenizer__sort(const tokenizer__builder *b, uint32_t what, uint32_t
     }
 }
 
-/* The normal token s[n]. */
+/* The normal token s[n]; TOKENIZER_NONE if there is none. */
 static uint32_t tokenizer__lookup(const tokenizer__builder *b, const unsigned char *s, size_t n)
 {
     uint32_t lo = 0, hi = b->normal, length;
@@ -1306,6 +1320,13 @@ static uint32_t tokenizer__lookup(const tokenizer__builder *b, const unsigned ch
         else hi = mid;
     }
     return TOKENIZER_NONE;
+}
+
+/* A side s[n] of a merge: a token, or a byte whose character is none. */
+static uint32_t tokenizer__side(const tokenizer__builder *b, const unsigned char *s, size_t n)
+{
+    uint32_t id = tokenizer__lookup(b, s, n);
+    return id == TOKENIZER_NONE && n == 1 ? b->byte[s[0]] : id;
 }
 
 /* The byte that GPT-2 writes as the character with this code; 256 if it writes none so. It writes
@@ -1393,7 +1414,7 @@ static llmq_status tokenizer__plan(tokenizer__builder *b, tokenizer_source *s)
 /* Lays the workspace out: *size is what it needs. With memory, sets the pointers. */
 static llmq_status tokenizer__lay_out(tokenizer__builder *b, unsigned char *work, size_t *size)
 {
-    const uint64_t n = (uint64_t)b->s->count + 1, e = b->entries, words = 7 * n + e;
+    const uint64_t n = (uint64_t)b->s->count + 1, e = b->entries, words = 6 * n + 256 + e;
     const uint64_t stored = (TOKENIZER__HEADER + 17 * n + 768 + 7 * n + 9 * e + b->text + 3) / 4 * 4;
     const uint64_t total = stored + 4 * words + 16 * e + n + b->text;
     if (total > (size_t)-1) return LLMQ_E_LIMIT;
@@ -1405,7 +1426,8 @@ static llmq_status tokenizer__lay_out(tokenizer__builder *b, unsigned char *work
     b->offset = (uint32_t *)(void *)(b->entry + (size_t)e);
     b->rank = b->offset + n, b->order = b->rank + n, b->sorted = b->order + n, b->special = b->sorted + n;
     b->score = (float *)(void *)(b->special + n);
-    b->index = (uint32_t *)(void *)(b->score + n) + n;
+    b->byte = (uint32_t *)(void *)(b->score + n);
+    b->index = b->byte + 256;
     b->type = (unsigned char *)(b->index + (size_t)e);
     b->bytes = b->type + n;
     return LLMQ_OK;
@@ -1448,20 +1470,25 @@ static llmq_status tokenizer__read_token(tokenizer__builder *b, uint32_t i)
     return LLMQ_OK;
 }
 
+/* Of equal tokens the first is used. */
 static llmq_status tokenizer__read_tokens(tokenizer__builder *b)
 {
+    const uint32_t of_bytes = b->s->kind == TOKENIZER_CHARS ? TOKENIZER_BYTE : TOKENIZER_NORMAL;
     uint32_t i, k, m, n;
     llmq_status status;
     b->offset[0] = 0;
+    memset(b->byte, 0xff, 256 * sizeof *b->byte); /* TOKENIZER_NONE */
     for (i = 0; i < b->s->count; i++) {
+        const unsigned char *bytes;
         if ((status = tokenizer__read_token(b, i)) != LLMQ_OK) return status;
-        n = b->offset[i + 1] - b->offset[i];
+        bytes = tokenizer__spelled(b, i, &n);
+        if (b->type[i] == of_bytes && n == 1 && b->byte[bytes[0]] == TOKENIZER_NONE) b->byte[bytes[0]] = i;
         if (b->type[i] == TOKENIZER_NORMAL) b->sorted[b->normal++] = i;
         else if (b->type[i] <= TOKENIZER_USER && n) b->special[b->specials++] = i;
     }
     b->text = b->offset[b->s->count];
     b->s->fault = TOKENIZER_NONE;
-    for (k = 0; k < 2; k++) { /* of equal ones the first stays */
+    for (k = 0; k < 2; k++) {
         uint32_t *ids = k ? b->special : b->sorted, *count = k ? &b->specials : &b->normal, kept = 0;
         tokenizer__sort(b, TOKENIZER__TOKENS, ids, *count);
         for (i = 0; i < *count; i++) {
@@ -1495,8 +1522,8 @@ static void tokenizer__divide(tokenizer__builder *b)
     for (i = 0; i < b->normal; i++) {
         const unsigned char *s = tokenizer__spelled(b, b->sorted[i], &n);
         for (at = tokenizer__unit_length(s[0]); at < n; at += tokenizer__unit_length(s[at])) {
-            left = tokenizer__lookup(b, s, at);
-            if (left == TOKENIZER_NONE || (right = tokenizer__lookup(b, s + at, n - at)) == TOKENIZER_NONE) continue;
+            left = tokenizer__side(b, s, at);
+            if (left == TOKENIZER_NONE || (right = tokenizer__side(b, s + at, n - at)) == TOKENIZER_NONE) continue;
             b->entry[count].left = left, b->entry[count].right = right;
             b->entry[count].rank = b->rank[b->sorted[i]], b->entry[count].id = b->sorted[i];
             count++;
@@ -1599,22 +1626,12 @@ static void tokenizer__store_all(tokenizer__builder *b)
     const uint32_t n = b->s->count, units = tokenizer__units(b);
     const uint32_t sorted = b->s->flags & TOKENIZER_WHOLE ? b->normal : 0;
     const uint32_t w = n < 0xffff && b->text < 0xffff && b->entries < 0xffff && b->s->merges < 0xffff ? 2 : 3;
-    uint32_t i, k = 0, length;
-    size_t byte, after;
+    uint32_t i, k = 0;
     tokenizer__store_header(b, w, units, sorted);
     memcpy(b->out + b->at, b->type, n);
     b->at += n;
     for (i = 0; i <= n; i++) tokenizer__store(b, b->offset[i], w);
-    byte = b->at;
-    for (i = 0; i < 256; i++) tokenizer__store(b, TOKENIZER_NONE, w);
-    after = b->at;
-    for (i = n; i-- > 0;) { /* of two tokens of a byte the first */
-        const unsigned char *s = tokenizer__spelled(b, i, &length);
-        if (length != 1 || b->type[i] != (b->s->kind == TOKENIZER_CHARS ? TOKENIZER_BYTE : TOKENIZER_NORMAL)) continue;
-        b->at = byte + (size_t)w * s[0];
-        tokenizer__store(b, i, w);
-    }
-    b->at = after;
+    for (i = 0; i < 256; i++) tokenizer__store(b, b->byte[i], w);
     tokenizer__store_units(b, units, w);
     for (i = 0; i <= n; i++) {
         while (k < b->entries && b->entry[b->index[k]].left < i) k++;

@@ -60,14 +60,20 @@ size_t tokenizer_read_json_size(const json_value *root);
 LLMQ_NODISCARD llmq_status tokenizer_read_json(const json_value *root, const json_value *config, tokenizer_json *from,
                                                tokenizer_source *s, const char **what, void *work, size_t work_size);
 
-/* The tokenizer of llama2.c: t, opened by llama2c_tokenizer_init, and from must stay as they are
-   while s is in use.
-   Its ids, with BOS and the space before the text that s says, are those of llama2c_encode. */
+/* What a source of a tokenizer of llama2.c reads from. */
 typedef struct tokenizer_llama2c {
     const llama2c_tokenizer *t;
+    size_t at;
     char byte;
 } tokenizer_llama2c;
 
+/* The tokenizer of llama2.c. Ids are the same as those of its program, but here
+     - characters are divided as in tokenizer.h where text is not UTF-8;
+     - U+2581 is a space, and a space that is no piece is the bytes of U+2581;
+     - a piece is merged of bytes, too, where their character is no piece, as in sentencepiece.
+   t: opened by llama2c_tokenizer_open. t and from must stay as they are while s is in use.
+   s: begins texts with BOS and with a space; a model that has no space there takes away the flag
+   TOKENIZER_ADD_SPACE. */
 void tokenizer_read_llama2c(const llama2c_tokenizer *t, tokenizer_llama2c *from, tokenizer_source *s);
 
 #ifdef __cplusplus
@@ -571,12 +577,10 @@ llmq_status tokenizer_read_json(const json_value *root, const json_value *config
 static llmq_status tokenizer_read__llama2c_token(void *context, uint32_t i, tokenizer_token *token)
 {
     tokenizer_llama2c *from = (tokenizer_llama2c *)context;
-    const llama2c_tokenizer *t = from->t;
-    const unsigned char *b = t->bytes + t->offset[i];
-    uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    memcpy(&token->score, &bits, 4);
-    token->length = (uint32_t)b[4] | (uint32_t)b[5] << 8 | (uint32_t)b[6] << 16 | (uint32_t)b[7] << 24;
-    token->s = (const char *)b + 8;
+    uint32_t length;
+    if (i == 0) from->at = 0;
+    llama2c_next_piece(from->t, &from->at, &token->score, &token->s, &length);
+    token->length = length;
     if (i >= 3 && i < LLAMA2C_LEAST) { /* whatever its piece says */
         from->byte = (char)(i - 3);
         token->s = &from->byte;
@@ -589,7 +593,7 @@ static llmq_status tokenizer_read__llama2c_token(void *context, uint32_t i, toke
 
 void tokenizer_read_llama2c(const llama2c_tokenizer *t, tokenizer_llama2c *from, tokenizer_source *s)
 {
-    from->t = t;
+    from->t = t, from->at = 0;
     tokenizer_read__begin(s);
     s->count = t->count;
     s->kind = TOKENIZER_CHARS;

@@ -154,11 +154,11 @@ static const char *use_chat(const tokenizer *t, const char *text, size_t n)
     uint32_t ids[64], *work;
     size_t count, need;
     memset(&turn, 0, sizeof turn);
-    for (turn.turn = 0; turn.turn < 3; turn.turn++) {
+    for (turn.turn = 0; turn.turn <= TOKENIZER_TURN_END; turn.turn++) {
         llmq_status status;
         turn.first = turn.turn == 0;
         turn.system = turn.turn == 0 ? text : NULL, turn.system_length = turn.turn == 0 ? n : 0;
-        turn.text = text, turn.length = turn.turn == 2 ? 0 : n;
+        turn.text = text, turn.length = turn.turn >= TOKENIZER_TURN_REPLY ? 0 : n;
         need = tokenizer_chat_work_size(t, &turn);
         if ((work = (uint32_t *)malloc(need)) == NULL) exit(2);
         status = tokenizer_chat(t, &turn, ids, 64, &count, work, need);

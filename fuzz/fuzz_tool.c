@@ -124,19 +124,23 @@ static void use_tokenizer(unsigned char *bytes, size_t size)
 {
     enum { VOCAB = 300 };
     static const char text[] = "In the beginning\n\xf0\x9f\x98\x80 caf\xc3\xa9 \xff\x80 <s> <0x41> end";
-    uint32_t index[2 * VOCAB], ids[sizeof text + 2], count;
-    llama2c_tokenizer t;
+    uint32_t ids[3 * sizeof text];
+    tokenizer t;
     problem p = { { NULL, 0, 0 } };
-    void *work = allocate(llama2c_encode_work_size(sizeof text));
-    if (is_accepted(read_tokenizer(&t, where, bytes, size, VOCAB, index, &p), &p)) {
-        for (int prefix = 0; prefix < 2; prefix++) {
-            count = llama2c_encode(&t, text, sizeof text - 1, prefix, ids, work);
-            if (count > sizeof text + 1) broken("more tokens than there is room for");
-            for (uint32_t i = 0; i < count; i++)
-                if (ids[i] >= VOCAB || ids[i] >= t.count) broken("an id that the tokenizer does not have");
-        }
+    size_t n, count;
+    unsigned char *stored = convert_tokenizer(where, bytes, size, VOCAB, 1, &n, &p);
+    void *work;
+    if (!is_accepted(stored != NULL, &p)) return;
+    if (tokenizer_open(&t, stored, n) != LLMQ_OK || t.count > VOCAB) broken("a tokenizer that is none");
+    work = allocate(n = tokenizer_work_size(&t, sizeof text));
+    for (int flags = 0; flags <= TOKENIZER_CONTINUES; flags += TOKENIZER_CONTINUES) {
+        if (tokenizer_encode(&t, text, sizeof text - 1, flags, ids, 3 * sizeof text, &count, work, n) != LLMQ_OK)
+            broken("a text that cannot be encoded");
+        for (size_t i = 0; i < count; i++)
+            if (ids[i] >= t.count) broken("an id that the tokenizer does not have");
     }
     free(work);
+    free(stored);
 }
 
 /* A few tokens through a model that is not too large for this. */

@@ -131,6 +131,10 @@ static void test_chats(void)
         check_turn(&t, &turn, &t.bos, 1, c->user);
         turn.first = 0, turn.system = NULL, turn.system_length = 0, turn.turn = TOKENIZER_TURN_ASSISTANT;
         check_turn(&t, &turn, NULL, 0, c->whole);
+        turn.text = NULL, turn.length = 0, turn.turn = TOKENIZER_TURN_REPLY;
+        check_turn(&t, &turn, NULL, 0, c->reply);
+        turn.turn = TOKENIZER_TURN_END;
+        check_turn(&t, &turn, NULL, 0, c->end);
         free(bytes);
     }
     check_at("%s", "");
@@ -159,13 +163,14 @@ static void test_names(void)
                    TOKENIZER_CHAT_SMOLLM);
     check_detected("<|im_start|>You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
                    TOKENIZER_CHAT_QWEN);
-    check_detected("<|im_start|><|im_sep|>", TOKENIZER_CHAT_NONE);
+    check_detected("<|im_start|><|im_sep|>", TOKENIZER_CHAT_OTHER);
     check_detected("<|start_header_id|>' + message['role'] + '<|end_header_id|>", TOKENIZER_CHAT_LLAMA3);
     check_detected("<start_of_turn>", TOKENIZER_CHAT_GEMMA);
     check_detected("bos_token + '[INST] ' + content.strip() + ' [/INST]'", TOKENIZER_CHAT_LLAMA2);
     check_detected("' [INST] ' + system_message", TOKENIZER_CHAT_MISTRAL1);
     check_detected("[AVAILABLE_TOOLS]'[INST]'", TOKENIZER_CHAT_MISTRAL3);
-    check_detected("[SYSTEM_PROMPT][INST]", TOKENIZER_CHAT_NONE);
+    check_detected("[SYSTEM_PROMPT][INST]", TOKENIZER_CHAT_OTHER);
+    check_detected("{{ messages }}", TOKENIZER_CHAT_OTHER);
     check_detected("", TOKENIZER_CHAT_NONE);
     check_pre("gpt-2", TOKENIZER_PRE_GPT2, 0);
     check_pre("granite-docling", TOKENIZER_PRE_GPT2, 0);

@@ -1,5 +1,6 @@
-/* test_tokenizer_read.c - examples/tokenizer_read.h: the tokenizers of the models that ship, as
-   llama2c.h reads them, and a tokenizer.json and a GGUF file, written here of the golden vocabulary */
+/* test_tokenizer_read.c - examples/tokenizer_read.h: tokenizers of llama2.c, those of the models that
+   ship among them, against a slow encoder that is written here, and a tokenizer.json and a GGUF file,
+   written here of the golden vocabulary */
 #include "check.h"
 #include "files.h"
 #include "../fuzz/fuzz_tokenizer.c"
@@ -24,48 +25,217 @@ static unsigned char *build(tokenizer_source *s, size_t *size)
 
 /* ---- llama2.c ---- */
 
-static void compare(const tokenizer *t, const llama2c_tokenizer *old, const char *text, size_t n)
+#define MOST 5000
+#define LONG 400 /* bytes of a text */
+static const unsigned char *piece[MOST];
+static size_t piece_size[MOST];
+static float score[MOST];
+static uint32_t pieces;
+
+static void add_piece(float s, const void *text, size_t n)
 {
-    uint32_t *expected = (uint32_t *)allocate((n + 2) * 4), *ids = (uint32_t *)allocate((3 * n + 4) * 4), many;
-    const size_t need = tokenizer_work_size(t, n + 1);
-    void *work = allocate(llama2c_encode_work_size(n)), *own = allocate(need);
-    size_t count;
-    int prefix;
-    for (prefix = 0; prefix < 2; prefix++) {
-        many = llama2c_encode(old, text, n, prefix, expected, work);
-        CHECK_EQ(tokenizer_encode(t, text, n, prefix ? 0 : TOKENIZER_CONTINUES, ids, 3 * n + 4, &count, own, need),
-                 LLMQ_OK);
-        CHECK_EQ((long)count, (long)many);
-        CHECK(count != many || memcmp(ids, expected, count * 4) == 0);
-    }
-    free(expected), free(ids), free(work), free(own);
+    piece[pieces] = (const unsigned char *)text;
+    piece_size[pieces] = n;
+    score[pieces++] = s;
 }
 
-static void test_llama2c(const char *model)
+/* Pieces that are odd, too: one twice, an empty one, one that is named as a byte is; "c", "d" and a
+   character are only in others, and so are bytes. raw: bytes are not named. */
+static void make_pieces(int raw)
 {
-    size_t size, n, i, stored;
-    unsigned char *file = load_file(model, &size), *text = load_file("examples/model/heldout.txt", &n), *bytes;
-    llmq_bundle b;
-    const void *tok;
-    size_t tok_size;
-    uint32_t vocab = 32000, *mem = (uint32_t *)allocate(8 * (size_t)vocab);
+    static const char *const more[] = { "a", "b", "ab", "ba", "aba", "<", "s", ">", "<s", "<s>", "\xc3\xa9",
+                                        "\xe2\x82\xac", " ", " a", "ab a", "<0x41>", "ab", "ca", "cc", "aca", " d",
+                                        "cd", "\303\261a", "\x80x" };
+    static char name[256][8], many[150];
+    uint32_t i;
+    pieces = 0;
+    add_piece(0, "<unk>", 5), add_piece(0, "\n<s>\n", 5), add_piece(0, "\n</s>\n", 6);
+    for (i = 0; i < 256; i++) {
+        name[i][0] = (char)i;
+        if (!raw) (void)snprintf(name[i], sizeof name[i], "<0x%02X>", (unsigned)i);
+        add_piece(0, name[i], raw ? 1 : 6);
+    }
+    for (i = 0; i < sizeof more / sizeof *more; i++) add_piece((float)(i * 7 % 5) - 3.0f, more[i], strlen(more[i]));
+    add_piece(9, "", 0);
+    memset(many, 'b', sizeof many);
+    add_piece(1, many, sizeof many);
+}
+
+static size_t write_tokenizer(unsigned char *out)
+{
+    size_t at = 4;
+    uint32_t i;
+    put32(out, 150);
+    for (i = 0; i < pieces; i++) {
+        put32(out + at, bits_of(score[i]));
+        put32(out + at + 4, (uint32_t)piece_size[i]);
+        memcpy(out + at + 8, piece[i], piece_size[i]);
+        at += 8 + piece_size[i];
+    }
+    return at;
+}
+
+/* The first id from 259 on of these bytes; 0: none */
+static uint32_t slow_find(const char *s, size_t n)
+{
+    uint32_t i;
+    for (i = LLAMA2C_LEAST; i < pieces; i++)
+        if (n && piece_size[i] == n && memcmp(piece[i], s, n) == 0) return i;
+    return 0;
+}
+
+/* Characters, or their bytes where they are no pieces; then always the merge of the highest score. */
+static uint32_t slow_encode(const char *text, size_t size, uint32_t *ids)
+{
+    size_t start[LONG + 1], i, n = 0, k, end;
+    for (i = 0; i < size; i = end) {
+        for (end = i + 1; end < size && ((unsigned char)text[end] & 0xc0) == 0x80; end++) {}
+        if ((ids[n] = slow_find(text + i, end - i)) != 0) start[n++] = i;
+        else
+            for (k = i; k < end; k++) start[n] = k, ids[n++] = 3u + (unsigned char)text[k];
+    }
+    while (1) {
+        size_t best = n;
+        uint32_t best_id = 0;
+        start[n] = size;
+        for (i = 0; i + 1 < n; i++) {
+            const uint32_t id = slow_find(text + start[i], start[i + 2 < n ? i + 2 : n] - start[i]);
+            if (id && (best == n || score[id] > score[best_id])) best = i, best_id = id;
+        }
+        if (best == n) return (uint32_t)n;
+        ids[best] = best_id;
+        for (i = best + 1; i + 1 < n; i++) ids[i] = ids[i + 1], start[i] = start[i + 1];
+        n--;
+    }
+}
+
+/* The tokenizer in tokenizer.h's form, which the caller frees. */
+static unsigned char *convert(tokenizer *t, const void *bytes, size_t size, uint32_t vocab, int prefix)
+{
     llama2c_tokenizer old;
     tokenizer_llama2c from;
     tokenizer_source s;
+    size_t stored;
+    unsigned char *out;
+    CHECK_EQ(llama2c_tokenizer_open(&old, bytes, size, vocab), LLMQ_OK);
+    CHECK_EQ((long)old.count, (long)pieces);
+    tokenizer_read_llama2c(&old, &from, &s);
+    if (!prefix) s.flags &= ~TOKENIZER_ADD_SPACE;
+    out = build(&s, &stored);
+    CHECK_EQ(tokenizer_open(t, out, stored), LLMQ_OK);
+    CHECK(t->bos == LLAMA2C_BOS && tokenizer_is_end(t, LLAMA2C_EOS) && t->count == pieces);
+    return out;
+}
+
+/* The ids of a text, and the text of the ids; n is less than LONG. */
+static void check_text(const tokenizer *t, int prefix, const char *text, size_t n)
+{
+    static union { uint32_t aligned; unsigned char byte[2 * LONG * 32]; } own;
+    static char spaced[LONG + 1];
+    uint32_t ids[LONG + 1], expected[LONG + 1], many, i, length;
+    size_t count, at = 0;
+    const int space = prefix && n > 0;
+    const char *s;
+    spaced[0] = ' ';
+    memcpy(spaced + space, text, n);
+    many = slow_encode(spaced, n + (size_t)space, expected);
+    CHECK_EQ(tokenizer_encode(t, text, n, 0, ids, LONG + 1, &count, &own, sizeof own), LLMQ_OK);
+    CHECK_EQ((long)count, (long)many);
+    CHECK(count != many || memcmp(ids, expected, count * 4) == 0);
+    for (i = 0; i < count; i++, at += length) {
+        CHECK(tokenizer_piece(t, ids[i], i == 0, &s, &length) != 0);
+        CHECK(at + length <= n && memcmp(text + at, s, length) == 0);
+    }
+    CHECK(at == n);
+}
+
+static void test_tokens(void)
+{
+    static const char *const letters[] = { "a", "a", "b", "b", "b", "c", "d", " ", "<", "s", ">", "\n", "0", "x", "4",
+                                           "\x01", "A", "\xc3\xa9", "\xe2\x82\xac", "\xc3\xb1", "\xe2\x82\x80" };
+    static const char *const texts[] = { "", "a", " ", " a", "\xc3\xa9", "<s>", "\n<s>\n", "<unk>", "<0x41>", "A",
+                                         "abab aba", "ca", "acaca", "a d", "\303\261a", "\xe2\x82\x80x" };
+    static unsigned char bytes[16384];
+    char text[LONG];
+    uint32_t i, k;
+    int raw, prefix;
+    for (raw = 0; raw < 2; raw++)
+        for (prefix = 0; prefix < 2; prefix++) {
+            tokenizer t;
+            unsigned char *stored;
+            make_pieces(raw);
+            stored = convert(&t, bytes, write_tokenizer(bytes), pieces + 11, prefix); /* ids without a piece */
+            for (i = 0; i < sizeof texts / sizeof *texts; i++) {
+                check_at("text %lu, raw %d, prefix %d", (unsigned long)i, raw, prefix);
+                check_text(&t, prefix, texts[i], strlen(texts[i]));
+            }
+            memset(text, 'b', 300);
+            check_text(&t, prefix, text, 300);
+            for (i = 0; i < 300; i++) {
+                size_t n = 0;
+                check_at("random text %lu, raw %d, prefix %d", (unsigned long)i, raw, prefix);
+                for (k = check_below(60); k > 0; k--) {
+                    const char *letter = letters[check_below(sizeof letters / sizeof *letters)];
+                    memcpy(text + n, letter, strlen(letter));
+                    n += strlen(letter);
+                }
+                check_text(&t, prefix, text, n);
+            }
+            free(stored);
+        }
+    check_at("%s", "");
+}
+
+static void test_tokenizer_errors(void)
+{
+    static unsigned char bytes[16384];
+    llama2c_tokenizer t;
+    size_t size, cut, at;
+    uint32_t i;
+    make_pieces(0);
+    size = write_tokenizer(bytes);
+    CHECK_EQ(llama2c_tokenizer_open(&t, bytes, size, pieces), LLMQ_OK);
+    CHECK_EQ(llama2c_tokenizer_open(&t, bytes, size, pieces - 1), LLMQ_E_LIMIT);
+    CHECK_EQ((long)t.count, (long)pieces);
+    CHECK_EQ(llama2c_tokenizer_open(&t, bytes, size, 0), LLMQ_E_LIMIT);
+    for (cut = 0, at = 4, i = 0; cut < size; cut++) { /* whole pieces, or within one */
+        llmq_status wanted = cut < 4 ? LLMQ_E_TRUNCATED : LLMQ_OK;
+        while (at < cut) at += 8 + piece_size[i++];
+        if (cut >= 4) wanted = at != cut ? LLMQ_E_TRUNCATED : i < LLAMA2C_LEAST ? LLMQ_E_CORRUPT : LLMQ_OK;
+        check_at("cut to %lu bytes", (unsigned long)cut);
+        CHECK_EQ(llama2c_tokenizer_open(&t, bytes, cut, pieces), wanted);
+        if (wanted != LLMQ_E_TRUNCATED) CHECK_EQ((long)t.count, (long)i);
+    }
+    check_at("%s", "");
+    put32(bytes + 8, 0xfffffff8u); /* a length that would come round */
+    CHECK_EQ(llama2c_tokenizer_open(&t, bytes, size, pieces), LLMQ_E_TRUNCATED);
+    score[264] = float_of(0x7fc00000u);
+    size = write_tokenizer(bytes);
+    CHECK_EQ(llama2c_tokenizer_open(&t, bytes, size, pieces), LLMQ_E_NOT_FINITE);
+    CHECK_EQ((long)t.count, 264);
+}
+
+/* The tokenizer of a model that ships, on parts of a text that are short enough for the slow encoder. */
+static void test_shipped(const char *model)
+{
+    size_t size, n, at, tok_size;
+    unsigned char *file = load_file(model, &size), *text = load_file("examples/model/heldout.txt", &n), *stored;
+    llmq_bundle b;
+    const void *tok;
+    const unsigned char *from;
     tokenizer t;
     check_at("%s", model);
     CHECK_EQ(llmq_bundle_open(&b, file, size, NULL), LLMQ_OK);
     CHECK_EQ(llmq_bundle_value(&b, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size), LLMQ_OK);
-    CHECK_EQ(llama2c_tokenizer_init(&old, tok, tok_size, vocab, mem), LLMQ_OK);
-    tokenizer_read_llama2c(&old, &from, &s);
-    bytes = build(&s, &stored);
-    CHECK_EQ(tokenizer_open(&t, bytes, stored), LLMQ_OK);
-    printf("%s: %lu bytes as llama2.c has it, %lu stored\n", model, (unsigned long)tok_size, (unsigned long)stored);
-    compare(&t, &old, (const char *)text, n);
-    for (i = 0; i < sizeof golden_texts / sizeof *golden_texts; i++)
-        if (golden_texts[i].length) compare(&t, &old, golden_texts[i].s, golden_texts[i].length);
-    CHECK(t.bos == LLAMA2C_BOS && tokenizer_is_end(&t, LLAMA2C_EOS));
-    free(file), free(text), free(mem), free(bytes);
+    from = (const unsigned char *)tok;
+    for (pieces = 0, at = 4; at < tok_size && pieces < MOST; at += 8 + piece_size[pieces - 1])
+        add_piece(float_of(tokenizer__u32(from + at)), from + at + 8, tokenizer__u32(from + at + 4));
+    stored = convert(&t, tok, tok_size, pieces, 1);
+    for (at = 0; at + 80 < n; at += n / 40) {
+        check_at("%s, from byte %lu", model, (unsigned long)at);
+        check_text(&t, 1, (const char *)text + at, 80);
+    }
+    free(file), free(text), free(stored);
     check_at("%s", "");
 }
 
@@ -310,8 +480,13 @@ static void test_gguf(void)
 
 int main(void)
 {
-    test_llama2c("examples/model/kjv.llmq");
-    test_llama2c("examples/model/nano.llmq");
+    check_faults_from();
+    test_tokenizer_errors();
+    check_fault("T14");
+    test_tokens();
+    check_fault("T15");
+    test_shipped("examples/model/kjv.llmq");
+    test_shipped("examples/model/nano.llmq");
     test_json();
     test_gguf();
     return check_done("test_tokenizer_read");

@@ -152,7 +152,22 @@ for ((k = 0; k < $(expected texts); k++)); do
     of=t$k check "text $k, named bytes" loss u$k plain.bin --tokenizer tok --prefix 0
 done
 unset of
+# new bundles have one form
+check "a tokenizer of llama2.c" quietly "$TOOL" quantize plain.bin new.llmq --format f32 --embed f32 --transform none --tokenizer tok --prefix 0
+check "is stored in the form of all" grep -q LTOK new.llmq
+check "without a space before texts" loss plain new.llmq
+check "so is that of an older bundle" quietly "$TOOL" quantize plain.llmq again.llmq --format f32 --embed f32 --transform none
+check "with no value beside it" test "$("$TOOL" inspect again.llmq | grep -c tokenizer)" = 1
+check "and the same text" loss plain again.llmq
+oracle edit plain.llmq both.llmq tokenizer 4c544f4b
+check "which has no prefix beside it" fails "tokenizer.prefix is of tokenizers of llama2.c" "$TOOL" run both.llmq
 fault T15
+
+# texts that are drawn
+for k in 0 1 2 3 4; do
+    # shellcheck disable=SC2046 # words
+    check "a text that is drawn, $(cat sampled$k.how)" cmp sampled$k <("$TOOL" run plain.llmq --prompt "the man" --tokens 24 $(cat sampled$k.how) 2> stderr.out)
+done
 
 # T16: files of other kinds
 while read -r kind words; do
@@ -336,5 +351,60 @@ check "a pipe gets the bytes" grep -qP '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]' pipe.o
 for seed in 1 2 3; do check "a terminal gets words" safe "$(tr -d '\r' < terminal.out$seed)"; done
 check "of these bytes" grep -qE '\\x[0-9a-f]{2}' terminal.out1
 fault T22
+
+# Conversations: what the model answers, and how many tokens it reads, by tests/gen/lm_texts.py
+lm=$root/tests/vectors/lm
+with_template() { $python "$root/tests/gen/oracle.py" text "$lm/$1.gguf" "$2" tokenizer.chat_template "$3"; }
+with_template smollm2 chat.gguf "{{ '<|im_start|>' }}"
+with_template smollm2 other.gguf '{{ messages }}'
+lines() { printf '%s\n' "$@"; }
+talk() { # HEX TOKENS MODEL ARGUMENT...: standard input becomes these bytes, after so many tokens were read
+    local hex=$1 tokens=$2; shift 2
+    "$TOOL" chat "$@" > said.out 2> said.err || { cat said.err; return 1; }
+    [ "$(od -An -v -tx1 said.out | tr -d ' \n')" = "$hex" ] && grep -q "^prompt: $tokens tokens, .*; text: .*; kernels" said.err || { od -An -tx1 said.out; cat said.err; return 1; }
+}
+check "quantize keeps the template" quietly "$TOOL" quantize chat.gguf chat.llmq --format f32 --embed f32 --transform none
+turns=0
+while IFS=$'\t' read -r length tokens hex first second; do
+    turns=$((turns + 1))
+    for m in chat.gguf chat.llmq; do
+        check "conversation $turns of $m" talk "$hex" "$tokens" $m --length "$length" < <(lines "$first" ${second:+"$second"})
+    done
+    check "by one thread, with blank lines, ends of lines of DOS, none at the end" talk "$hex" "$tokens" chat.gguf --length "$length" --threads 1 < <(printf '\n%s\r\n\n%s' "$first" "$second")
+    [ -n "$second" ] || check "as an option" talk "$hex" "$tokens" chat.gguf --length "$length" --prompt "$first"
+done < "$lm/smollm2.chat"
+check "all of them" test $turns = 3
+check "a full context" grep -q "the context of 64 tokens is full" said.err
+check "an answer that is cut" grep -q "the answer is cut after 3 tokens" <("$TOOL" chat chat.gguf --prompt a --length 3 2>&1 > out.cut)
+check "no room for a turn" fails "the turn has [0-9]+ tokens, and of the model's context of 64 tokens [0-9]+ are left" "$TOOL" chat chat.gguf --prompt "$(printf '%064d' 0)"
+check "nor for a second one" fails "the turn has [0-9]+ tokens, and of the model's context of 64 tokens 0 are left" "$TOOL" chat chat.gguf --length 0 < <(lines "tern the" a)
+check "with a window" quietly "$TOOL" chat chat.gguf --kv-window 16 --length 100 < <(lines "$(printf '%064d' 0)" a b)
+check "a system text is read" grep -q "^prompt: 30 tokens" <("$TOOL" chat chat.gguf --prompt a --system "the" --length 1 2>&1 > out.system)
+check "and can be none" grep -q "^prompt: 18 tokens" <("$TOOL" chat chat.gguf --prompt a --system "" --length 1 2>&1 > out.system)
+check "no template" fails "smollm2.gguf: its tokenizer names no chat template \(tokenizer.chat_template\); --template NAME" "$TOOL" chat "$lm/smollm2.gguf" --prompt a
+check "one that is not known" fails "other.gguf: its chat template \(tokenizer.chat_template\) is none that is known here; --template NAME" "$TOOL" chat other.gguf --prompt a
+check "no tokenizer" fails "plain.bin has no tokenizer, and so no chat template" "$TOOL" chat plain.bin --prompt a
+check "a template without its tokens" fails "has not all tokens of the chat template" "$TOOL" chat chat.gguf --template gemma --prompt a
+IFS=$'\t' read -r length tokens hex first second < "$lm/smollm2.chat"
+check "a template that is named" talk "$hex" "$tokens" other.gguf --template chatml --length "$length" < <(lines "$first" "$second")
+check "lines of a play" quietly "$TOOL" chat "$root/examples/model/nano.llmq" --template plain --prompt "Who art thou?" --length 60
+check "an answer ends with its line" test "$(wc -l < stdout.out)" = 1 -a "$(wc -c < stdout.out)" -gt 9
+check "and is not cut" test "$(grep -c 'is cut' stderr.out)" = 0
+
+# Files of llama-perplexity, of a model that begins texts with BOS and of one that does not
+near() { awk -v a="$1" -v most="$2" 'BEGIN { exit !(a != "" && a < most && a > -most) }'; }
+for m in llama2 granite; do
+    "$TOOL" ppl "$lm/$m.gguf" --base "$lm/$m.kld" > base.out 2>&1
+    check "KL divergence from the file, $m" near "$(sed -n 's/^KL divergence, mean *\([-0-9.]*\) .*/\1/p' base.out)" 5e-6
+    check "the largest" near "$(sed -n 's/^ *largest *//p' base.out)" 5e-5
+    check "the likeliest token" grep -q "same likeliest token *100.000" base.out
+    check "a file of its own" quietly "$TOOL" ppl "$lm/$m.gguf" --text "$lm/base.txt" --window 16 --save-base own.kld
+    check "has the same log-probabilities" oracle base own.kld "$lm/$m.kld"
+done
+
+read -r count nats < "$lm/smollm2.own"
+echo "own $nats" >> expected
+of=$lm/base.txt check "windows without BOS begin with the second token" loss own "$lm/smollm2.gguf"
+check "which is the first that is scored" grep -q "^$count tokens" <("$TOOL" ppl --own "$lm/smollm2.gguf" --text "$lm/base.txt")
 
 finish tool_models

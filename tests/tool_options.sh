@@ -51,6 +51,11 @@ done << 'cases'
 --seed is a whole number from 0 to 2147483647, not '-1'|run $model --seed -1
 --kv-window is a whole number from 0 to 16777216, not '16777217'|run $model --kv-window 16777217
 --kv-bits is a whole number from 2 to 32, not '33'|run $model --kv-bits 33
+--kv-bits is a whole number from 2 to 32, not '1'|chat $model --kv-bits 1
+--length is a whole number from 0 to 2147483647, not '-1'|chat $model --length -1
+--template is chatml, .* or plain, not 'fly'|chat $model --template fly
+--template is chatml, .* or plain, not 'chat'|chat $model --template chat
+the model and what is said cannot both be standard input|chat -
 --formats is a list with commas|compare $model --text $text --formats ''
 --formats is a list with commas|compare $model --text $text --formats g4,
 --formats is a list with commas|compare $model --text $text --formats g4,,g3
@@ -138,7 +143,7 @@ check "COMMAND -h" prints '^usage: llmq run ' run -h
 check "help behind other arguments shows the defaults" prints 'default 0.6' quantize --alpha 0.1 --help
 check "ranges" prints 'from 0 to 1; default 0.6' quantize --help
 check "words" prints '[-]-effort fast\|default\|best' quantize --help
-for c in quantize run ppl compare sense merge alpha plan linearity rank inspect; do
+for c in quantize run chat ppl compare sense merge alpha plan linearity rank inspect; do
     check "$c: lines of at most 100 columns" bash -c "! '$tool' $c --help | grep '.\{101\}'"
 done
 check "what is needed" usage "--calib FILE and --out FILE are needed" sense $model

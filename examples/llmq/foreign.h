@@ -148,20 +148,6 @@ static void fill_model(const unsigned char *bytes)
 
 /* ---- the bundle ------------------------------------------------------------------------------ */
 
-/* A tokenizer in the form of tokenizer.h, in memory that the caller frees. */
-static unsigned char *build_tokenizer(tokenizer_source *source, const char *path, size_t *size)
-{
-    size_t work_size;
-    unsigned char *work;
-    llmq_status status;
-    if ((status = tokenizer_build_size(source, &work_size)) == LLMQ_OK) {
-        work = (unsigned char *)allocate(work_size);
-        if ((status = tokenizer_build(source, work, work_size, size)) == LLMQ_OK) return work;
-    }
-    fail("%s: its tokenizer: %s (token or merge %u)", path, llmq_status_text(status), source->fault);
-    return NULL;
-}
-
 /* An llmq_sink_at. context: a foreign. */
 static int put_foreign(void *context, size_t offset, const void *bytes, size_t size)
 {
@@ -285,13 +271,17 @@ static unsigned char *tokenizer_of_gguf(const gguf *g, const char *path, size_t 
 {
     tokenizer_source source;
     tokenizer_gguf from;
+    problem p = { { NULL, 0, 0 } };
     const char *what = "";
     gguf_value v;
+    unsigned char *bytes;
     llmq_status status;
     if (gguf_find_value(g, "tokenizer.ggml.tokens", &v) != LLMQ_OK) return NULL;
     if ((status = tokenizer_read_gguf(g, &from, &source, &what)) != LLMQ_OK)
         fail("%s: its tokenizer: %s: %s", path, what, llmq_status_text(status));
-    return build_tokenizer(&source, path, size);
+    bytes = build_tokenizer(&source, path, size, &p);
+    stop_if(&p);
+    return bytes;
 }
 
 /* The model of a GGUF file as the bytes of a bundle. raw: the file's, which are the bundle's from now on. */
@@ -380,6 +370,7 @@ static unsigned char *tokenizer_of_folder(const char *folder, size_t *size)
     tokenizer_source source;
     tokenizer_json from;
     json_value root, config;
+    problem p = { { NULL, 0, 0 } };
     const char *what = "";
     const unsigned char *text = json_in(folder, "tokenizer.json", 0, &root), *more;
     unsigned char *tok;
@@ -393,7 +384,8 @@ static unsigned char *tokenizer_of_folder(const char *folder, size_t *size)
     work = allocate(work_size);
     status = tokenizer_read_json(&root, more ? &config : NULL, &from, &source, &what, work, work_size);
     if (status != LLMQ_OK) fail("%s/tokenizer.json: %s: %s", folder, what, llmq_status_text(status));
-    tok = build_tokenizer(&source, folder, size);
+    tok = build_tokenizer(&source, folder, size, &p);
+    stop_if(&p);
     free(work);
     release(text), release(more);
     return tok;

@@ -81,6 +81,7 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include "pool.h"
 #include "quantize.h"
 #include "run.h"
+#include "chat.h"
 #include "measure.h"
 #include "inspect.h"
 #include "calibrate.h"
@@ -89,6 +90,7 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 static const struct { const char *name, *help; int (*run)(int, char **); } commands[] = {
     { "quantize", "store a model's linear layers in fewer bits", command_quantize },
     { "run", "continue a text", command_run },
+    { "chat", "talk with a model, in the form that it was trained for", command_chat },
     { "ppl", "perplexity of a text, and divergence from another model", command_ppl },
     { "compare", "one model in several formats, side by side", command_compare },
     { "sense", "sums of a calibration text's inputs, for quantize --hessian", command_sense },

@@ -81,15 +81,18 @@ static void score_window(contestant *c, int n, const uint32_t *targets, double *
 }
 
 /* Windows of `window` tokens, each from BOS at position 0, or else from the token before; every token
-   is scored. Returns the number of tokens. */
+   is scored, but a first one without BOS. Returns the number of tokens. */
 static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t count, uint32_t window, int threads)
 {
+    const int has_bos = begins_with_bos(&c[0].m);
     uint32_t vocab = c->m.model.vocab, done, *input = (uint32_t *)allocate(window * sizeof *input);
     double *reference = (double *)allocate(2 * vocab * sizeof *reference);
     for (int k = 0; k < n; k++) c[k].logits = (float *)allocate((size_t)window * vocab * sizeof(float));
+    if (!has_bos) ids++, count--;
+    if (count == 0) fail("the text has one token, and texts of this model begin with no token of their own");
     for (done = 0; done < count; done += c->length) {
         uint32_t length = count - done < window ? count - done : window;
-        input[0] = begins_with_bos(&c[0].m) || done == 0 ? bos_of(&c[0].m) : ids[done - 1];
+        input[0] = has_bos ? bos_of(&c[0].m) : *(ids + done - 1);
         memcpy(input + 1, ids + done, (length - 1) * sizeof *input);
         for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
         run_all(c, n, threads);
@@ -193,9 +196,7 @@ static void open_protocol(loaded *m, const char *path, const ppl_options *o, int
     if (*window > m->model.context)
         fail("%s: windows of %u tokens are longer than the context of the model, %u", path, *window, m->model.context);
     set_cache(m, bits, (int)*window);
-    m->model.tasks = (uint32_t)threads->threads;
-    open_window(m, path, *window < 64 ? *window : 64);
-    m->state.run = pool_run, m->state.run_context = threads;
+    open_window_of(m, path, *window < BATCH ? *window : BATCH, threads);
 }
 
 /* The tokens of the windows: those of the base, or of the text, from BOS on if the model has it. */
@@ -292,7 +293,9 @@ static int command_ppl(int argc, char **argv)
         OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
         OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS,
                   "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
-        OPT_SWITCH("own", 0, o.own, "windows from BOS of which every token is scored, also the last, shorter one"),
+        OPT_SWITCH("own", 0, o.own,
+                   "windows from BOS, or else from the token before, of which every token is scored, also the last, "
+                   "shorter one"),
         OPT_TEXT("abits", 0, "BITS", o.abits, ABITS_HELP),
         OPT_LIST("kv-bits", 0, "LIST", o.kv, KV_HELP "; a list, with --own: each, and KL from the first"),
         OPT_THREADS(o.threads),
@@ -420,8 +423,7 @@ static void print_continuations(contestant *c, int n, const char *path, const ch
     for (int k = 0; k < n; k++) {
         uint32_t count, *ids = prompt_ids(&c[k].m, path, prompt, &count);
         printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
-        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
-        printf("\n");
+        c[k].speed = continue_prompt(&c[k].m, ids, count, (uint32_t)length, &default_run.how, 0);
         free(ids);
     }
     printf("\n");

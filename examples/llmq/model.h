@@ -19,11 +19,8 @@ typedef struct loaded {
     lm_model model;
     lm_state state;
     int has_tokenizer;
-    int is_old;                /* the tokenizer is one of llama2.c */
     tokenizer tokens;
-    llama2c_tokenizer old;
-    uint32_t prefix;           /* old: does a space go before a text? */
-    uint32_t *index;           /* of it */
+    unsigned char *converted;  /* its bytes, if the bundle has it in llama2.c's form; or NULL */
     int quiet;                 /* no progress of its layers */
     void *memory;              /* of the model */
 } loaded;
@@ -54,16 +51,15 @@ static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
     return bytes;
 }
 
-/* A tokenizer for a model of `vocab` ids, from memory. index: 2 * vocab numbers, which it keeps. */
+/* A tokenizer of llama2.c for a model of `vocab` ids, or words about what the file is. */
 static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned char *bytes, size_t size,
-                          uint32_t vocab, uint32_t *index, problem *p)
+                          uint32_t vocab, problem *p)
 {
-    llmq_status status = llama2c_tokenizer_init(t, bytes, size, vocab, index);
+    llmq_status status = llama2c_tokenizer_open(t, bytes, size, vocab);
     words kind = { NULL, 0, 0 };
     if (status == LLMQ_OK) return 1;
-    if (status == LLMQ_E_LIMIT && t->count)
+    if (status == LLMQ_E_LIMIT)
         wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
-    else if (status == LLMQ_E_LIMIT) wrong(p, "%s: a tokenizer of over 2 GB", path);
     else if (status == LLMQ_E_NOT_FINITE)
         wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
     else if (say_kind(&kind, bytes, size)) wrong(p, "%s is no tokenizer of llama2.c: %s", path, kind.s);
@@ -74,6 +70,52 @@ static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned
               path, t->count, LLAMA2C_LEAST);
     free(kind.s);
     return 0;
+}
+
+/* The stored form of a source, in memory that the caller frees; NULL if something is wrong. */
+static unsigned char *build_tokenizer(tokenizer_source *s, const char *path, size_t *size, problem *p)
+{
+    unsigned char *work = NULL;
+    size_t need;
+    llmq_status status = tokenizer_build_size(s, &need);
+    if (status == LLMQ_OK) {
+        work = (unsigned char *)allocate(need);
+        status = tokenizer_build(s, work, need, size);
+    }
+    if (status == LLMQ_OK) return work;
+    if (s->fault == TOKENIZER_NONE) wrong(p, "%s: its tokenizer: %s", path, llmq_status_text(status));
+    else wrong(p, "%s: its tokenizer: %s (number %u)", path, llmq_status_text(status), s->fault);
+    free(work);
+    return NULL;
+}
+
+/* The stored form of a tokenizer of llama2.c, in memory that the caller frees; NULL if something is
+   wrong. prefix: a space goes before a text. */
+static unsigned char *convert_tokenizer(const char *path, const unsigned char *bytes, size_t size, uint32_t vocab,
+                                        int prefix, size_t *out, problem *p)
+{
+    llama2c_tokenizer t;
+    tokenizer_llama2c from;
+    tokenizer_source source;
+    if (!read_tokenizer(&t, path, bytes, size, vocab, p)) return NULL;
+    tokenizer_read_llama2c(&t, &from, &source);
+    if (!prefix) source.flags &= ~TOKENIZER_ADD_SPACE;
+    return build_tokenizer(&source, path, out, p);
+}
+
+/* Is a tokenizer of a bundle in tokenizer.h's form? In bundles of before version 0.10 it can be in
+   llama2.c's. */
+static int is_stored_tokenizer(const unsigned char *bytes, size_t size)
+{
+    return size >= 4 && memcmp(bytes, "LTOK", 4) == 0;
+}
+
+/* Does a space go before a text of a bundle whose tokenizer is in llama2.c's form? If it does not
+   say, one does. */
+static int prefix_of_tokenizer(const llmq_bundle *b)
+{
+    uint32_t prefix;
+    return llmq_bundle_u32(b, "tokenizer.prefix", &prefix) != LLMQ_OK || prefix;
 }
 
 /* A checkpoint in memory, or words about what the file is. */
@@ -97,34 +139,30 @@ static int read_checkpoint(llama2c_checkpoint *c, const char *path, const unsign
 }
 
 /* A checkpoint as the bytes of a bundle. */
-static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size, const char *tokenizer,
-                                      int prefix, size_t *out)
+static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size,
+                                      const char *tokenizer_path, int prefix, size_t *out)
 {
-    static unsigned char prefix_value[4];
     llama2c_checkpoint c;
     problem p = { { NULL, 0, 0 } };
+    const unsigned char *file;
     unsigned char *bundle, *tok = NULL;
     llmq_entry *e;
     char *names;
-    size_t tok_size = 0;
+    size_t tok_size;
     uint32_t n;
     read_checkpoint(&c, path, bytes, size, &p);
     stop_if(&p);
     c.epsilon = (float)checkpoint_epsilon;
     n = llama2c_entry_count(&c);
-    e = (llmq_entry *)allocate((n + 2) * sizeof *e);
+    e = (llmq_entry *)allocate((n + 1) * sizeof *e);
     names = (char *)allocate((size_t)n * 32);
     llama2c_entries(&c, e, names);
-    if (tokenizer) {
-        uint32_t *index = (uint32_t *)allocate((size_t)c.vocab * 2 * sizeof *index);
-        llama2c_tokenizer t;
-        tok = read_file(tokenizer, &tok_size);
-        read_tokenizer(&t, tokenizer, tok, tok_size, c.vocab, index, &p);
+    if (tokenizer_path) {
+        file = map_file(tokenizer_path, &tok_size);
+        tok = convert_tokenizer(tokenizer_path, file, tok_size, c.vocab, prefix, &tok_size, &p);
         stop_if(&p);
-        free(index);
+        release(file);
         add_value(&e[n++], "tokenizer", LLMQ_VALUE_BYTES, tok, tok_size);
-        prefix_value[0] = (unsigned char)(prefix != 0);
-        add_value(&e[n++], "tokenizer.prefix", LLMQ_VALUE_U32, prefix_value, 4);
     }
     bundle = write_bundle(e, n, out);
     free(e);
@@ -196,15 +234,15 @@ static int check_finite(const llmq_bundle *b, const char *path, problem *p)
 #include "foreign.h"
 
 /* Values that say how texts become tokens: those that are not known here could change it. */
-static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32_t *prefix, problem *p)
+static int check_tokenizer_values(const llmq_bundle *b, const char *path, problem *p)
 {
-    *prefix = 1; /* absent: as llama2.c does */
+    uint32_t prefix;
     for (uint32_t i = 0; i < b->count; i++) {
         llmq_entry e;
         if (llmq_bundle_at(b, i, &e) != LLMQ_OK || strncmp(e.name, "tokenizer", 9) != 0) continue;
         if (strcmp(e.name, "tokenizer") == 0 && e.kind == LLMQ_KIND_VALUE && e.type == LLMQ_VALUE_BYTES) continue;
         if (strcmp(e.name, "tokenizer.prefix") != 0) return wrong(p, "%s: %s is not known here", path, e.name);
-        if (llmq_bundle_u32(b, "tokenizer.prefix", prefix) != LLMQ_OK || *prefix > 1)
+        if (llmq_bundle_u32(b, "tokenizer.prefix", &prefix) != LLMQ_OK || prefix > 1)
             return wrong(p, "%s: tokenizer.prefix is neither 0 nor 1", path);
     }
     return 1;
@@ -226,14 +264,18 @@ static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_sta
     return wrong(p, "%s: %s (%s)", path, llmq_status_text(status), name);
 }
 
-/* The tokenizer of a bundle, in its own form or in that of llama2.c. */
+/* The tokenizer of a bundle. */
 static int open_tokenizer(loaded *m, const char *path, const unsigned char *bytes, size_t size, problem *p)
 {
     llmq_status status;
-    m->is_old = size < 4 || memcmp(bytes, "LTOK", 4) != 0;
-    if (m->is_old) {
-        m->index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *m->index);
-        return read_tokenizer(&m->old, path, bytes, size, m->model.vocab, m->index, p);
+    uint32_t index;
+    if (is_stored_tokenizer(bytes, size)) {
+        if (llmq_bundle_find(&m->bundle, "tokenizer.prefix", &index) == LLMQ_OK)
+            return wrong(p, "%s: tokenizer.prefix is of tokenizers of llama2.c, and this one is none", path);
+    } else {
+        const int prefix = prefix_of_tokenizer(&m->bundle);
+        bytes = m->converted = convert_tokenizer(path, bytes, size, m->model.vocab, prefix, &size, p);
+        if (!bytes) return 0;
     }
     if ((status = tokenizer_open(&m->tokens, bytes, size)) != LLMQ_OK)
         return wrong(p, "%s: the tokenizer: %s", path, llmq_status_text(status));
@@ -269,7 +311,7 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     }
     if (need == 0) return wrong(p, "%s: the model is too large for this machine", path);
     if (!foreign_of(bytes) && !check_finite(&m->bundle, path, p)) return 0;
-    if (!check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
+    if (!check_tokenizer_values(&m->bundle, path, p)) return 0;
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
     m->has_tokenizer = open_tokenizer(m, path, (const unsigned char *)tok, tok_size, p);
     return m->has_tokenizer;
@@ -379,39 +421,35 @@ static void close_model(loaded *m)
     free(m->memory);
     free(m->state.x); /* the first of its memory */
     if (!close_foreign(m->bytes)) release(m->bytes);
-    free(m->index);
+    free(m->converted);
     memset(m, 0, sizeof *m);
 }
 
 /* Does a text of this model begin with a token of its own, and which? */
 static int begins_with_bos(const loaded *m)
 {
-    if (!m->has_tokenizer || m->is_old) return 1; /* checkpoints of llama2.c */
+    if (!m->has_tokenizer) return 1; /* checkpoints of llama2.c */
     return m->tokens.flags & TOKENIZER_ADD_BOS && m->tokens.bos != TOKENIZER_NONE;
 }
 
 static uint32_t bos_of(const loaded *m)
 {
-    return !m->has_tokenizer || m->is_old ? LLAMA2C_BOS : begins_with_bos(m) ? m->tokens.bos : 0;
+    return !m->has_tokenizer ? LLAMA2C_BOS : begins_with_bos(m) ? m->tokens.bos : 0;
 }
-
-/* How many ids the tokenizer has. */
-static uint32_t ids_of(const loaded *m) { return m->is_old ? m->old.count : m->tokens.count; }
 
 /* Does this id end a text? */
 static int is_end(const loaded *m, uint32_t id)
 {
-    if (begins_with_bos(m) && id == bos_of(m)) return 1;
-    return m->is_old ? id == LLAMA2C_EOS : tokenizer_is_end(&m->tokens, id);
+    return (begins_with_bos(m) && id == bos_of(m)) || tokenizer_is_end(&m->tokens, id);
 }
 
-/* The text of an id behind `previous`; *byte: room for one. NULL: it is none. */
-static const char *piece_of(const loaded *m, uint32_t previous, uint32_t id, char *byte, uint32_t *length)
+/* The text of an id behind `previous`, or TOKENIZER_NONE; NULL: it is none. */
+static const char *piece_of(const loaded *m, uint32_t previous, uint32_t id, uint32_t *length)
 {
     const char *piece;
-    if (m->is_old) return llama2c_decode(&m->old, previous, id, byte, length);
-    return tokenizer_piece(&m->tokens, id, begins_with_bos(m) && previous == bos_of(m), &piece, length)
-           == TOKENIZER_CONTROL ? NULL : piece;
+    const int starts = previous == TOKENIZER_NONE || (begins_with_bos(m) && previous == bos_of(m));
+    const uint32_t type = tokenizer_piece(&m->tokens, id, starts, &piece, length);
+    return type == TOKENIZER_CONTROL || type == TOKENIZER_UNKNOWN ? NULL : piece;
 }
 
 /* The bytes of a bundle: of a file, or of the model of a GGUF file or of a safetensors folder. *is_bundle 0: the bytes
@@ -446,21 +484,17 @@ static const unsigned char *read_model(const char *path, const char *tokenizer_p
 /* The ids of a text, without BOS. */
 static uint32_t *encode_text(const loaded *m, const char *path, const char *text, size_t size, uint32_t *count)
 {
-    const size_t need = !m->has_tokenizer ? 0
-        : m->is_old ? llama2c_encode_work_size(size) : tokenizer_work_size(&m->tokens, size);
+    const size_t need = m->has_tokenizer ? tokenizer_work_size(&m->tokens, size + 1) : 0;
     uint32_t *ids;
     size_t n;
     void *work;
     if (!m->has_tokenizer) fail("%s has no tokenizer; give one with --tokenizer FILE", path);
-    if (need == 0 || size > SIZE_MAX / 8) fail("a text of %zu bytes is too long", size);
-    ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
+    if (need == 0 || size > SIZE_MAX / 16) fail("a text of %zu bytes is too long", size);
+    n = 3 * size + 3; /* a space can be three ids */
+    ids = (uint32_t *)allocate((n + 1) * sizeof *ids);
     work = allocate(need);
-    if (m->is_old) {
-        *count = llama2c_encode(&m->old, text, size, (int)m->prefix, ids, work);
-    } else {
-        check(tokenizer_encode(&m->tokens, text, size, 0, ids, size + 1, &n, work, need), "the tokens of the text");
-        *count = (uint32_t)n;
-    }
+    check(tokenizer_encode(&m->tokens, text, size, 0, ids, n, &n, work, need), "the tokens of the text");
     free(work);
+    *count = (uint32_t)n;
     return ids;
 }

@@ -840,6 +840,17 @@ static void plan_entry(draft *d, llmq_entry *e)
     }
 }
 
+/* A tokenizer in llama2.c's form becomes one of tokenizer.h's. */
+static void plan_tokenizer(draft *d, llmq_entry *e)
+{
+    problem p = { { NULL, 0, 0 } };
+    if (is_stored_tokenizer((const unsigned char *)e->data, e->size)) return;
+    e->data = convert_tokenizer("the model", (const unsigned char *)e->data, e->size, UINT32_MAX,
+                                prefix_of_tokenizer(d->from), &e->size, &p);
+    stop_if(&p);
+    d->data[d->count++] = (void *)(uintptr_t)e->data;
+}
+
 /* Adds the entries of a bundle in their new form, without those that the recipe replaces. */
 static void plan_entries(draft *d)
 {
@@ -850,6 +861,8 @@ static void plan_entries(draft *d)
         if (e->kind == LLMQ_KIND_VALUE && d->how->abits && value_of_model(e->name)
             && is_activation_value(value_of_model(e->name)))
             continue;
+        if (strcmp(e->name, "tokenizer.prefix") == 0) continue; /* the tokenizer says it */
+        if (strcmp(e->name, "tokenizer") == 0) plan_tokenizer(d, e);
         if (e->kind == LLMQ_KIND_TENSOR) plan_entry(d, e);
         d->n++;
     }
@@ -885,7 +898,7 @@ static void open_draft(draft *d, const llmq_bundle *b, const recipe *r, sizes *t
     sites = (size_t)d->layers * SITES;
     grids = count_grids(r);
     d->e = (llmq_entry *)allocate((b->count + sites + 4 + grids) * sizeof *d->e);
-    d->data = (void **)allocate((sites + grids) * sizeof *d->data);
+    d->data = (void **)allocate((sites + grids + 1) * sizeof *d->data);
     d->stored = (stored_transform *)allocate(sites * sizeof *d->stored);
     memset(d->stored, 0, sites * sizeof *d->stored);
     plan_entries(d);

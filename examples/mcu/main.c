@@ -62,28 +62,29 @@ static int failed(const char *what, llmq_status status)
     return 1;
 }
 
-/* The text of a token: pieces follow each other in the tokenizer of llama2.c (score, length,
-   bytes), ids 3 ... 258 are bytes. */
+/* A number of the stored tokenizer. */
+static uint32_t number(const unsigned char *b, uint32_t bytes)
+{
+    uint32_t n = 0;
+    while (bytes) n = n << 8 | b[--bytes];
+    return n;
+}
+
+/* The text of a token, by the stored form of tokenizer.h: behind its header and the types are the
+   beginnings of texts, of b[5] bytes each, and the texts are its end. The checksum was right, so the
+   numbers are as they were written. */
 static void print_token(uint32_t token)
 {
     const void *value;
-    const unsigned char *at;
-    size_t size, length;
-    char byte = (char)(token - 3);
-    if (token >= 3 && token < 259) {
-        board_print(&byte, 1);
-        return;
-    }
-    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK || size < 4) return;
-    at = (const unsigned char *)value;
-    for (at += 4, size -= 4; size >= 8; at += 8 + length, size -= 8 + length, token--) {
-        length = (size_t)at[4] | (size_t)at[5] << 8 | (size_t)at[6] << 16 | (size_t)at[7] << 24;
-        if (length > size - 8) return;
-        if (token == 0) {
-            board_print((const char *)at + 8, length);
-            return;
-        }
-    }
+    const unsigned char *b, *at;
+    size_t size;
+    uint32_t count, width, from;
+    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK) return;
+    b = (const unsigned char *)value;
+    if (b[4] != 1 || token >= (count = number(b + 12, 4))) return;
+    width = b[5], at = b + 84 + count + width * token;
+    from = number(at, width);
+    board_print((const char *)b + size - number(b + 32, 4) + from, number(at + width, width) - from);
 }
 
 /* The token that follows `token` at a position, the likeliest. */
@@ -106,7 +107,7 @@ int main(void)
     uint32_t n, i, stack;
     llmq_status status = llmq_bundle_open(&bundle, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL);
     if (llmq_selftest() != LLMQ_OK)
-        return failed("this compiler's arithmetic or kernels are not those of llmq.h", LLMQ_E_INEXACT);
+        return failed("the arithmetic or kernels are wrong", LLMQ_E_INEXACT);
     if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
     if (status == LLMQ_OK) status = lm_model_init(&model, &bundle, NULL, 0);
     if (status == LLMQ_OK) status = lm_cache_bits(&model.cache, MCU_KV_BITS);

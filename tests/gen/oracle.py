@@ -3,6 +3,8 @@
 
     oracle.py make DIR                write the inputs of tests/tool_models.sh there, and DIR/expected: lines NAME VALUE
     oracle.py edit IN OUT NAME BYTES  write a bundle with another value: in hexadecimal, the first "five" of its bytes, or "gone"
+    oracle.py text IN OUT KEY TEXT    write a GGUF file with one more value, a text
+    oracle.py base ONE OTHER          do two files of llama-perplexity have the same log-probabilities, but for rounding?
 
 The forward pass is float64, written from the description of the architecture; nothing here is a port of the C code. The two meet
 in the bytes of files and in the numbers that come out.
@@ -121,6 +123,27 @@ def loss(w, ids, **how):
         y = y - y.max(-1, keepdims=True)
         total -= (y - np.log(np.exp(y).sum(-1, keepdims=True)))[np.arange(len(target)), target].sum()
     return total / len(ids)
+
+
+def draw(logits, temperature, top_p, seed, counter):
+    """A token from the least set of probability top_p, and how far the draw is from another one."""
+    p = np.exp((logits - logits.max()) / temperature)
+    order = np.argsort(-p, kind="stable")
+    mass = np.cumsum(p[order]) / p.sum()
+    coin = (bundle.random32(seed, counter) + 0.5) / 2 ** 32 * top_p
+    return order[np.searchsorted(mass, coin)], abs(mass - coin).min()
+
+
+def sampled(w, pieces, prompt, count, *how):
+    """What a model makes of a prompt: count tokens are read, and the one behind them is shown, too."""
+    ids = [1] + encode(pieces, prompt)
+    while len(ids) <= count:
+        token, margin = draw(forward(w, ids)[-1], *how, len(ids) - 1)
+        assert margin > 1e-6
+        if token in (1, 2):
+            break
+        ids.append(int(token))
+    return b"".join(bytes([i - 3]) if i < 259 else pieces[i][1] for i in ids if i > 2)
 
 
 # ---- tokenizers ----
@@ -312,6 +335,11 @@ def make(where):
         expected.append(("u%d" % k, loss(w, encode(usual, t.encode()))))
     expected.append(("texts", len(texts)))
 
+    # texts that are drawn
+    for k, (temperature, top_p, seed) in enumerate(((1.0, 1.0, 1), (0.7, 0.5, 2), (3.0, 0.9, 3), (50.0, 1.0, 4), (5.0, 0.0, 5))):
+        put("sampled%d" % k, sampled(w, usual, b"the man", 24, temperature, top_p, seed) + b"\n")
+        put("sampled%d.how" % k, b"--temperature %g --top-p %g --seed %d" % (temperature, top_p, seed))
+
     # T16: files of other kinds
     put("k.gguf", gguf([("blk.0.attn_q.weight", np.zeros((4, 4)))], "model"))
     safe = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
@@ -347,10 +375,45 @@ def edit(path, out, change):
         f.write(bundle.write([dict(e) for e in found if new != "gone" or e["name"].decode() != name]))
 
 
+def add_text(path, out, key, text):
+    """Blanks behind the text keep what follows aligned to 32."""
+    with open(path, "rb") as f:
+        data = f.read()
+    key, text = key.encode(), text.encode()
+    text += b" " * (-(20 + len(key) + len(text)) % 32)
+    new = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(text)) + text
+    with open(out, "wb") as f:
+        f.write(data[:16] + struct.pack("<Q", struct.unpack_from("<Q", data, 16)[0] + 1) + new + data[24:])
+
+
+def same_base(*paths):
+    """None, or how the files differ."""
+    both = []
+    for path in paths:
+        with open(path, "rb") as f:
+            data = f.read()
+        window, vocab, windows = struct.unpack_from("<3i", data, 8)
+        head = 20 + 4 * window * windows
+        records = np.frombuffer(data, "<u2", offset=head).reshape(-1, 4 + (vocab + 1) // 2 * 2)
+        scale, least = (np.ascontiguousarray(records[:, i:i + 2]).view("<f4") for i in (0, 2))
+        both.append((data[:head], scale, scale * records[:, 4:4 + vocab] + least))
+    (head, scale, logs), (other_head, other_scale, other_logs) = both
+    if head != other_head or logs.shape != other_logs.shape:
+        return "they are of other tokens"
+    if abs(scale / other_scale - 1).max() > 4e-6:
+        return "scales differ"
+    most = (abs(logs - other_logs) / scale).max()
+    return None if most < 1.5 else "log-probabilities differ by %g steps" % most
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "make":
         make(sys.argv[2])
     elif len(sys.argv) == 6 and sys.argv[1] == "edit":
         edit(sys.argv[2], sys.argv[3], sys.argv[4:6])
+    elif len(sys.argv) == 6 and sys.argv[1] == "text":
+        add_text(*sys.argv[2:])
+    elif len(sys.argv) == 4 and sys.argv[1] == "base":
+        sys.exit(same_base(*sys.argv[2:]))
     else:
         sys.exit(__doc__)

@@ -349,7 +349,7 @@ def c_string(b):
 
 
 def chats(plain, control):
-    """Turns by template: text of system, user's text, ids of both and of the assistant's beginning, ids of his turn."""
+    """Turns by template: text of system, user's text, ids of both, of the assistant's turn, of its beginning, of its end."""
     def cut(text, holes):
         # control tokens of the template are ids, all between them is one text
         out, fragment = [], ""
@@ -375,7 +375,7 @@ def chats(plain, control):
                 holes = {k: v.strip() for k, v in holes.items()}
             user = form[1].replace("{S}", form[4] if system else "") if form[0] is None else (form[0] if system else "") + form[1]
             reply = form[2] + form[3]
-            yield name, system, text, cut(user, holes), cut(reply, holes), cut(form[2], {}) if form[2] else plain(" ")
+            yield name, system, text, cut(user, holes), cut(reply, holes), cut(form[2], {}) if form[2] else plain(" "), cut(form[3].split(u)[1], {})
 
 
 def golden(path):
@@ -393,7 +393,7 @@ def golden(path):
              "   tests/gen/tokenizer.py */",
              "typedef struct golden_token { const char *s; uint32_t length, type; float score; } golden_token;",
              "typedef struct golden_text { const char *s; uint32_t length; } golden_text;",
-             "typedef struct golden_chat { uint32_t chat; const char *system, *text; uint32_t user, whole, reply; } golden_chat;"]
+             "typedef struct golden_chat { uint32_t chat; const char *system, *text; uint32_t user, whole, reply, end; } golden_chat;"]
 
     def table(kind, name, rows, count=None):
         lines.append("static const %s %s[%d] = {" % (kind, name, count or len(rows)))
@@ -438,9 +438,9 @@ def golden(path):
                   + [naive_spm(pieces, scores, types, b, prefix) for b in BROKEN])
     tokens_table("golden_spm", list(zip(pieces, types, scores, strict=True)))
     rows, ids = [], []
-    for name, system, text, user_ids, whole, reply in chats(oracle(2, False, False), control):
-        rows.append("{ %d, %s, %s, %d, %d, %d }" % (name, c_string(system.encode()) if system else "NULL", c_string(text.encode()), len(ids), len(ids) + 1, len(ids) + 2))
-        ids += [user_ids, whole, reply]
+    for name, system, text, *parts in chats(oracle(2, False, False), control):
+        rows.append("{ %d, %s, %s, %s }" % (name, c_string(system.encode()) if system else "NULL", c_string(text.encode()), ", ".join(str(len(ids) + i) for i in range(4))))
+        ids += parts
     table("golden_chat", "golden_chats", rows)
     ids_table("golden_chat_ids", ids)
     lines.append("#define GOLDEN_CONTROL %d /* the first control token of golden_bpe */" % first)
