@@ -1533,26 +1533,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
 }
 
-/* e[0, n) = coordinates of the points of codes of at most 8 bits, for a kind that shuffles look up.
-   e has space for 63 more. code is read up to 31 bytes beyond the last code: the points of these
-   bytes are not used. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
-                                                    int8_t *e)
-{
-    uint32_t i;
-    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
-        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
-        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v),
-            b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
-        LLMQ__VEC_U8(store_pairs)(e + i, a, b);
-    }
-    for (; i < n; i += 32) {
-        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i);
-        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) :
-                               LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
-    }
-}
-
 /* e = points of chunks [c, end) of a whole unit, for points of one coordinate: 32 columns each. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
                                                       uint32_t c, uint32_t end, int8_t *e)
@@ -1591,6 +1571,68 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
     case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
     case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
     default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
+    }
+}
+
+/* e[] = points of the m <= LLMQ__UNIT codes of a unit, coordinate after coordinate.
+   kind is a constant, and not OTHER. e has space for 320.
+   Fields are written in ascending order as whole vectors, each over what the one before wrote too
+   many. Each plane is read in whole vectors, so up to 31 bytes behind the unit. */
+/* check: 2 * (64 + 32) + 64 <= 320 */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                    uint32_t m, int8_t *e)
+{
+    /* Codes of three bits are pairs, values of 6 bits. rest: bits of the second plane. */
+    const uint32_t bits = llmq__kind_bits(kind), all = bits == 3 ? 6 : bits, width = llmq__plane_width(all),
+                   rest = all - width, values = bits == 3 ? (m + 1) / 2 : m, u = llmq__plane_bytes(values, width),
+                   up = bits == 3 ? 1 : width;
+    uint8_t more[192]; /* the second plane: its bits where codes have them */
+    uint32_t f, i, k;
+    for (f = 0; rest && f < 8 / rest; f++)
+        LLMQ__VEC_U8(store_u8)(more + f * llmq__plane_bytes(values, rest),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + u), f * rest,
+                                                                            (1 << rest) - 1), up));
+    for (f = 0; f < 8 / width; f++)
+        for (i = 0; i < u; i += 32) {
+            LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(unit + i);
+            if (bits == 8) {
+                LLMQ__VEC_U8(store_u8)(e + i, LLMQ__DOT(coded_g8)(v));
+                continue;
+            }
+            v = LLMQ__VEC_U8(field)(v, f * width, bits == 3 ? 7 : (1 << width) - 1);
+            k = f * u + i;
+            if (rest && bits != 3) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(load_u8)(more + k));
+            if (llmq__kind_p(kind) == 1) LLMQ__VEC_U8(store_u8)(e + k, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v));
+            else LLMQ__VEC_U8(store_pairs)(e + 2 * k, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v),
+                                           LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
+        }
+    /* The second codes of pairs: bit 3 of a value, and above it the two bits of the second plane. */
+    for (f = 0; bits == 3 && f < 2; f++) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * f + 3, 1);
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(load_u8)(more + f * u));
+        LLMQ__VEC_U8(store_u8)(e + values + f * u, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v));
+    }
+}
+
+/* The same for any kind but OTHER, without reading at `behind` and further on. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                   const uint8_t *behind, uint32_t m, int8_t *e)
+{
+    uint8_t copy[128];
+    /* A unit has at most 128 bytes, and planes that are no whole vectors have less. */
+    if ((size_t)(behind - unit) < sizeof copy) {
+        LLMQ_MEMCPY(copy, unit, (size_t)(behind - unit));
+        unit = copy;
+    }
+    switch (g->kind) {
+    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G2, g, unit, m, e); break;
+    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G3, g, unit, m, e); break;
+    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G4, g, unit, m, e); break;
+    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G5, g, unit, m, e); break;
+    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G6, g, unit, m, e); break;
+    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G8, g, unit, m, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N16, g, unit, m, e); break;
+    default: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N64, g, unit, m, e); break;
     }
 }
 
@@ -1861,8 +1903,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 
 /* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320.
    Any format with points.
-   g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
-   tensor. */
+   g holds plain points, and so does e. Reads nothing beyond the tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                      uint32_t j, uint32_t n, int8_t *e)
@@ -1888,13 +1929,16 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
         cols = llmq__min(n, take * f->p - skip);
         if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
+        } else if (g->kind != LLMQ__KIND_OTHER) {
+            int8_t all[320];
+            LLMQ__KERNEL_NAME(part)(g, unit, t->data + t->rows * t->row_size, m, all);
+            LLMQ_MEMCPY(e, all + k * f->p + skip, cols);
         } else {
             uint8_t code[192], above[192];
             /* The single plane of 8-bit codes is the codes. */
-            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            const uint8_t *codes = f->bits == 8 ? unit : code;
             if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
-            if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
+            llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
 }
@@ -1992,20 +2036,20 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t 
 }
 
 /* Columns from j to the end, for any format and count <= LLMQ__BATCH activations. Four rows are
-   decoded a slice of at most 256 columns at a time, into e. *run: the run that column j is in.
-   sum[i] and total[i]: of this run so far, and of the runs before it. */
+   decoded a slice of at most 256 columns at a time, into e. w: the windows of the rows; of a grid
+   row[0] is enough. *run: the run that column j is in. sum[i] and total[i]: of this run so far, and
+   of the runs before it. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__C(grid) *g, const llmq_activation *x, uint32_t count,
-                                                     const uint8_t *const *row, uint32_t j, llmq__run *run,
+                                                     const llmq__window *w, uint32_t j, llmq__run *run,
                                                      LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     /* A slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. */
     /* check: 320 == 5 * 64 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* a unit at a time, in which several runs may end */
@@ -2090,9 +2134,37 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
         }
     }
     for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__KERNEL_NAME(sums)(&b[i].sum);
-    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, j, &run, s, total);
+    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, w, j, &run, s, total);
 }
 #endif
+
+/* The columns of four rows of a grid from column j on, where a unit begins, and one activation. Each
+   unit is decoded into e; its size is any. Runs end where chunks do. run, sum, total: as in slices.
+   Returns the products. */
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(rest)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const LLMQ__C(grid) *g, const llmq_activation *x,
+                                                                const uint8_t *const *row, uint32_t j, llmq__run run,
+                                                                LLMQ__VEC4(i32x4) sum, LLMQ__VEC4(f32x4) total)
+{
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, k, m, n, p = llmq__kind_p(g->kind), first;
+    for (; j < t->cols; j += n) {
+        n = llmq__min(LLMQ__UNIT * p, t->cols - j);
+        first = j / p;
+        for (i = 0; i < 4; i++)
+            LLMQ__C(part)(g + LLMQ__OFFSET, row[i] + l->scales + (size_t)first / 8 * t->format.bits,
+                          t->data + t->rows * t->row_size, llmq__min(LLMQ__UNIT, l->codes - first), e[i]);
+        for (k = 0; k < n; k += m) {
+            m = llmq__min(n, run.end - j) - k;
+            sum = LLMQ__VEC4(add_i32x4)(sum, LLMQ__KERNEL_NAME(tile)(!LLMQ__OFFSET, e, k, x->q + j + k, m));
+            if (j + k + m < run.end) continue;
+            total = LLMQ__KERNEL_NAME(finish)(total, sum, x, row, &run);
+            sum = LLMQ__VEC4(zero_i32x4)();
+            llmq__next_run(&run);
+        }
+    }
+    return total;
+}
 
 /* The products of each format whose points are looked up by shuffles. */
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
@@ -2159,9 +2231,10 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
    Points that are looked up by shuffles are looked up for each activation: storing them as rows and
    loading them again costs the same time. Many activations go to the part BLOCKS instead. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                  const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                  const llmq_activation *x, uint32_t count, const llmq__window *w,
                                                   LLMQ__VEC4(f32x4) *total)
 {
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     LLMQ__VEC4(i32x4) sum[LLMQ__BATCH];
     llmq__run run = llmq__first_run(l, x);
     uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
@@ -2169,7 +2242,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const ll
         total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
     if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i32x4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, w, 0, &run, sum, total);
 }
 
 /* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
@@ -2187,13 +2260,12 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     LLMQ__KERNEL_NAME(grids_of)(&t->format, g);
     if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
-        const uint8_t *row[4];
         uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4;
         /* The rest is neighbouring rows, the last of them more than once. */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
-        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g->trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
+        for (k = 0; k < 4; k++)
+            if (!g->trellis) w[k].row[0] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+            else if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
@@ -2201,7 +2273,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
             if (g->trellis) LLMQ__KERNEL_NAME(weave)(t, &l, g, x + i, n, w, total);
             else
 #endif
-            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
+            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, w, total);
             for (k = 0; k < 4 * n; k++) {
                 /* v: the four rows and activation k / 4. Results of repeated rows are not
                    stored. */
@@ -2448,7 +2520,7 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
 }
 
 /* All columns of four rows and one activation: four products. Runs end where chunks do. whole: they
-   end where units do. Columns after the last whole unit are done by slices. */
+   end where units do. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l,
                                                     const LLMQ__C(grid) *g, const llmq_activation *x,
                                                     const uint8_t *const *row)
@@ -2459,7 +2531,6 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     size_t at = 0;
     llmq__run run = llmq__first_run(l, x);
     LLMQ__VEC4(f32x4) total = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__VEC4(i32x4) sum;
     LLMQ__KERNEL_NAME(four) s;
     LLMQ__KERNEL_NAME(clear)(&s);
     /* 128 codes of `bits` bits */
@@ -2482,11 +2553,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
             LLMQ__KERNEL_NAME(clear)(&s);
         }
     }
-    if (j < t->cols) {
-        sum = LLMQ__KERNEL_NAME(sums)(&s);
-        LLMQ__KERNEL_NAME(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
+    if (j == t->cols) return total;
+    return LLMQ__KERNEL_NAME(rest)(t, l, g, x, row, j, run, LLMQ__KERNEL_NAME(sums)(&s), total);
 }
 
 /* The same, not inlined. LLMQ__SPLIT 0: one loop serves both. */
@@ -3954,6 +4022,7 @@ typedef struct llmq__zmm_grid {
     /* x: the first coordinate. y: the second one of vector grids, and for 3 bits the points of
        the upper codes of pairs. x1, y1: trellises alone, see zmm_trellis_of. */
     __m512i x[4], y[4], x1[4], y1[4];
+    llmq__grid_avx2 rest[2]; /* the tables of the template's kernels, which do what these do not */
 } llmq__zmm_grid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* 8 bits, 2 coordinates: byte permutes look these up */
@@ -4326,25 +4395,28 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
 }
 #endif
 
-/* Finishes 16 rows from column j on, with the template's kernel for any format, four rows at a
-   time.
+/* Finishes 16 rows from column j on with the template's kernels, four rows at a time.
    run, sum, total: as the block kernels have left them; j is where their last unit ends.
    Returns the products of the rows, a lane each. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
-                                            const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum,
-                                            __m512 total)
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
+                                            const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                            llmq__run run, __m512i sum, __m512 total)
 {
-    llmq__grid_avx2 g[2];
     __m128i s[4];
     __m128 v[4];
-    uint32_t i;
-    llmq__grids_of_avx512(&t->format, g);
+    uint32_t i, k;
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++, row += 4) {
+        llmq__window w[4];
         /* Each four rows advance a copy of the run, because all begin at the same column. */
         llmq__run own = run;
-        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+        if (!g->rest[0].trellis && g->rest[0].kind != LLMQ__KIND_OTHER) {
+            v[i] = llmq__rest_avx512(t, l, g->rest, x, row, j, own, s[i], v[i]);
+            continue;
+        }
+        for (k = 0; k < 4; k++) llmq__window_of(w + k, t, llmq__row_number(t, row[k]), LLMQ__NULL);
+        llmq__slices_avx512(t, l, g->rest, x, 1, w, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
@@ -4432,7 +4504,7 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(g->kind);
     __m512i v[2 * LLMQ__ZTALL], tile[64], sums[16], a[4], bias;
     uint32_t k, f, from, to;
-    if (!llmq__zmm_fits(g->kind, m)) return llmq__zmm_tail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    if (!llmq__zmm_fits(g->kind, m)) return llmq__zmm_tail(t, l, g, x, row + LLMQ__ZBACK, j, run, sum, total);
     for (k = 0; k < LLMQ__ZTALL; k++) llmq__zmm_load_part(g->kind, row[k] + at, m, v + 2 * k);
     points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
     for (from = 0; from < m; from = to) {
@@ -4555,7 +4627,7 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_batch(const llmq__zmm_set *set, const llmq_
         llmq__zmm_end(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
     }
 }
@@ -4709,12 +4781,14 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_rows_i8(const llmq__zmm_set *set, const llm
     if (w % 128 || a % 128) end = r0;
 #if LLMQ__ANY_TRELLIS
     else if (t->format.taps[0]) {
+        llmq__grids_of_avx512(&t->format, g.rest);
         set->trellis_of(&t->format, &g);
         llmq__zmm_trellis_matmul(set, t, &l, &g, x, count, r0, r1, y, y_stride);
         return;
     }
 #endif
     if (end > r0) {
+        llmq__grids_of_avx512(&t->format, g.rest);
         set->grid_of(&t->format, &g);
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
         else llmq__zmm_matmul(set, t, &l, &g, x, count, r0, end, y, y_stride);
@@ -4949,7 +5023,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
-    return j < t->cols ? llmq__zmm_tail(t, l, x, row, j, run, sum, total) : total;
+    return j < t->cols ? llmq__zmm_tail(t, l, g, x, row, j, run, sum, total) : total;
 }
 
 /* The same for codes of 2 bits, two units at a time: a vector's lower half holds the first unit,
@@ -5002,7 +5076,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
     /* Less than a pair is left. Sums are zeros here if their run has just ended. */
     if (j == t->cols) return total;
     llmq__zmm_sums(sum, &lo, &hi);
-    return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+    return llmq__zmm_tail(t, l, g, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
 /* Each format has a function of its own, so that kind is a constant in all that is inlined. */
