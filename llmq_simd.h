@@ -1809,8 +1809,44 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     }
 }
 
-/* strands: the same for any trellis and a unit of any size.
-   units: whole units of `rows` neighbouring rows, the windows w[0, rows), into e[row][0, 256). */
+/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
+   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
+   are of one bit. 32 bytes of it may be read. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
+{
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
+    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
+       its second half the next bits. */
+    if (all == 2 * u) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(plane);
+        LLMQ__VEC_U8(store_u8)(top, v);
+        LLMQ__VEC_U8(store_u8)(top + u, LLMQ__VEC_U8(field)(v, 1, 0x7f));
+        return;
+    }
+    LLMQ_MEMSET(top, 0, 64);
+    for (; m; m--) {
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
+        if (++to == all) to = 0, shift += 2;
+    }
+}
+
+/* strands_of for a unit of m codes. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_part)(int trellis, const LLMQ__KERNEL_NAME(grid) *g,
+                                                         const llmq__window *w, size_t at, uint32_t m, uint32_t first,
+                                                         uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), u = llmq__plane_bytes(m, llmq__plane_width(bits));
+    uint8_t top[64];
+    const int moved = bits == 3 && m != LLMQ__TRELLIS_UNIT;
+    if (moved) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
+    LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, moved ? top : LLMQ__NULL, u, first, end, e);
+}
+
+/* strands: columns [first, end) of a unit of m codes of `rows` rows, the windows w[0, rows), into
+   e[row]. first is 0, or a multiple of 32 in a whole unit. Each plane is read in whole vectors, at
+   most 128 bytes from the start of the unit.
+   units: whole units of `rows` neighbouring rows into e[row][0, 256). */
 #define LLMQ__EACH(make)                                                                                              \
     switch (g->trellis) {                                                                                             \
         make(1); make(2); make(3); make(4); make(5); make(6); make(7);                                                \
@@ -1818,7 +1854,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     }
 #define LLMQ__STRANDS(trellis)                                                                                        \
     case trellis:                                                                                                     \
-        LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e);             \
+        for (; rows; rows--, w++, e++) LLMQ__KERNEL_NAME(strands_part)(trellis, g, w, at, m, first, end, *e);         \
         break
 #define LLMQ__UNITS(trellis)                                                                                          \
     case trellis:                                                                                                     \
@@ -1828,8 +1864,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
                                           LLMQ__TRELLIS_UNIT, *e);                                                    \
         break
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
-                                                      size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                                      uint32_t end, int8_t *e)
+                                                      uint32_t rows, size_t at, uint32_t m, uint32_t first,
+                                                      uint32_t end, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
@@ -1842,62 +1878,40 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
-   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
-   are of one bit and u bytes. all: bytes of a field of the first plane. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
-{
-    uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
-    LLMQ_MEMSET(top, 0, 64);
-    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
-       its second half the next bits. */
-    if (all == 2 * u) {
-        LLMQ_MEMCPY(in, plane, u);
-        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
-        LLMQ__VEC_U8(store_u8)(in, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in), 1, 0x7f));
-        LLMQ_MEMCPY(top + u, in, u);
-        return;
-    }
-    for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
-        if (++byte == u) byte = 0, field++;
-        if (++to == all) to = 0, shift += 2;
-    }
-}
-
-/* e[0, n) = coded points of columns from j on, all in one unit. e has space for 31 more. Vectors do
-   not read beyond the tensor's data. */
+/* e[i][0, n) = coded points of columns from j on of the rows with the windows w[0, rows); the columns
+   lie in one unit. e[i] has space for 31 more. Vectors do not read beyond the tensor's data. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
-                                                      uint32_t j, uint32_t n, int8_t *e)
+                                                      uint32_t rows, uint32_t j, uint32_t n, int8_t (*e)[320])
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
-    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be
-       read. */
-    uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
-    int8_t all[320];
-    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
-        u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
-    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    llmq__window own;
-    /* The planes of a whole unit are multiples of 32 bytes, so nothing is read beyond it. */
-    if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
-        LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
+    uint32_t i, lag, k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k));
+    const size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    /* Planes of a whole unit are multiples of 32 bytes. Other vectors may read behind the unit, so
+       rows that end the tensor are copied. They are neighbours, and a window has at most all. */
+    const uint8_t *safe = m == LLMQ__TRELLIS_UNIT ? behind : behind - 128 - at;
+    int near = 0;
+    for (i = 0; i < rows; i++)
+        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) near |= w[i].row[lag] > safe;
+    if (!near && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
+        LLMQ__KERNEL_NAME(strands)(g, w, rows, at, m, k, k + n, e);
         return;
     }
-    if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
-    for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
-        /* A plane is read in whole vectors, at most 128 bytes. Near the end of the tensor it is
-           copied. */
-        own.row[lag] = w->row[lag] + at;
+    for (i = 0; i < rows; i++) {
+        /* copy: the unit in rows that end the tensor */
         /* check: 256 * 4 / 8 == 128 */
-        if ((size_t)(behind - own.row[lag]) >= 128) continue;
-        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
-        own.row[lag] = copy[lag];
+        uint8_t copy[LLMQ__MAX_LAG + 1][128];
+        int8_t all[1][320];
+        llmq__window own;
+        for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
+            own.row[lag] = w[i].row[lag] + at;
+            if (w[i].row[lag] <= safe) continue;
+            LLMQ_MEMCPY(copy[lag], own.row[lag], (size_t)(behind - own.row[lag]));
+            own.row[lag] = copy[lag];
+        }
+        LLMQ__KERNEL_NAME(strands)(g, &own, 1, 0, m, 0, m, all);
+        LLMQ_MEMCPY(e[i], all[0] + k, n);
     }
-    LLMQ__KERNEL_NAME(strands)(g, &own, 0, top, u, 0, m, all);
-    LLMQ_MEMCPY(e, all + k, n);
 }
 #endif
 
@@ -1917,7 +1931,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
 #if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
-        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
+        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, 1, j, take, (int8_t (*)[320])(void *)e);
     }
 #endif
     /* A step is the part of the columns that lies in one unit. Only the first one may begin within
@@ -2055,7 +2069,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
         if (g->trellis) { /* a unit at a time, in which several runs may end */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
+            LLMQ__C(untwist)(t, l, g, w, 4, j, n, e);
 #endif
         } else {
             /* The last block of a range may repeat its last row. */
