@@ -1614,14 +1614,17 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL
     }
 }
 
-/* The same for any kind but OTHER, without reading at `behind` and further on. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
-                                                   const uint8_t *behind, uint32_t m, int8_t *e)
+/* The same for any kind but OTHER, and the unit of `row` that begins with code `first`. Nothing is
+   read beyond the tensor. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const llmq__layout *l,
+                                                   const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, uint32_t first,
+                                                   int8_t *e)
 {
-    uint8_t copy[128];
-    /* A unit has at most 128 bytes, and planes that are no whole vectors have less. */
-    if ((size_t)(behind - unit) < sizeof copy) {
-        LLMQ_MEMCPY(copy, unit, (size_t)(behind - unit));
+    const uint8_t *unit = row + l->scales + (size_t)first / 8 * l->bits;
+    const uint32_t m = llmq__min(LLMQ__UNIT, l->codes - first);
+    uint8_t copy[128]; /* a unit has no more bytes, and no vector goes beyond them */
+    if ((size_t)(unit - t->data) + sizeof copy > t->rows * t->row_size) {
+        LLMQ_MEMCPY(copy, unit, llmq__unit_bytes(l, m));
         unit = copy;
     }
     switch (g->kind) {
@@ -1884,15 +1887,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                       uint32_t rows, uint32_t j, uint32_t n, int8_t (*e)[320])
 {
-    const uint8_t *behind = t->data + t->rows * t->row_size;
     uint32_t i, lag, k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k));
     const size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     /* Planes of a whole unit are multiples of 32 bytes. Other vectors may read behind the unit, so
        rows that end the tensor are copied. They are neighbours, and a window has at most all. */
-    const uint8_t *safe = m == LLMQ__TRELLIS_UNIT ? behind : behind - 128 - at;
+    const size_t size = t->rows * t->row_size, reach = m == LLMQ__TRELLIS_UNIT ? 0 : at + 128;
     int near = 0;
     for (i = 0; i < rows; i++)
-        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) near |= w[i].row[lag] > safe;
+        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) near |= (size_t)(w[i].row[lag] - t->data) + reach > size;
     if (!near && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
         LLMQ__KERNEL_NAME(strands)(g, w, rows, at, m, k, k + n, e);
         return;
@@ -1905,8 +1907,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
         llmq__window own;
         for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
             own.row[lag] = w[i].row[lag] + at;
-            if (w[i].row[lag] <= safe) continue;
-            LLMQ_MEMCPY(copy[lag], own.row[lag], (size_t)(behind - own.row[lag]));
+            if ((size_t)(w[i].row[lag] - t->data) + reach <= size) continue;
+            LLMQ_MEMCPY(copy[lag], own.row[lag], llmq__unit_bytes(l, m));
             own.row[lag] = copy[lag];
         }
         LLMQ__KERNEL_NAME(strands)(g, &own, 1, 0, m, 0, m, all);
@@ -1945,7 +1947,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else if (g->kind != LLMQ__KIND_OTHER) {
             int8_t all[320];
-            LLMQ__KERNEL_NAME(part)(g, unit, t->data + t->rows * t->row_size, m, all);
+            LLMQ__KERNEL_NAME(part)(t, l, g, row, first - k, all);
             LLMQ_MEMCPY(e, all + k * f->p + skip, cols);
         } else {
             uint8_t code[192], above[192];
@@ -2161,13 +2163,11 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(rest)(const llmq_tenso
                                                                 LLMQ__VEC4(i32x4) sum, LLMQ__VEC4(f32x4) total)
 {
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, k, m, n, p = llmq__kind_p(g->kind), first;
+    uint32_t i, k, m, n, p = llmq__kind_p(g->kind);
     for (; j < t->cols; j += n) {
         n = llmq__min(LLMQ__UNIT * p, t->cols - j);
-        first = j / p;
         for (i = 0; i < 4; i++)
-            LLMQ__C(part)(g + LLMQ__OFFSET, row[i] + l->scales + (size_t)first / 8 * t->format.bits,
-                          t->data + t->rows * t->row_size, llmq__min(LLMQ__UNIT, l->codes - first), e[i]);
+            LLMQ__C(part)(t, l, g + LLMQ__OFFSET, row[i], j / p, e[i]);
         for (k = 0; k < n; k += m) {
             m = llmq__min(n, run.end - j) - k;
             sum = LLMQ__VEC4(add_i32x4)(sum, LLMQ__KERNEL_NAME(tile)(!LLMQ__OFFSET, e, k, x->q + j + k, m));
