@@ -2359,29 +2359,86 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_te
     return t->format.id == LLMQ__ID_F16 ? LLMQ__VEC_F32(from_f16x16)(p) : LLMQ__VEC_F32(from_bf16x16)(p);
 #else
     float v[16];
-    llmq__values(t, l, row, j, 16, v);
+    if (t->format.bits == 32) LLMQ_MEMCPY(v, row + 4 * (size_t)j, sizeof v);
+    else llmq__values(t, l, row, j, 16, v);
     return LLMQ__VEC_F32(load16)(v);
 #endif
 }
 
-/* The product of a raw row and x[0, cols). Equals llmq__row_f32: a raw row is one group of scale 1.
-   The last line is the same operations as there, 0 + sum * 1. */
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
-                                                     const float *x)
+/* The product that 16 partial sums of a raw row and x, of whole vectors, end in. Equals
+   llmq__row_f32: a raw row is one group of scale 1. The last line is the same operations as there,
+   0 + sum * 1. */
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(end_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     const float *x, LLMQ__VEC_F32(f32x16) sum)
 {
     LLMQ__NO_CONTRACT
     float lane[16], v[16];
-    LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
-    uint32_t j;
-    for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j),
-                                                             LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+    uint32_t j = t->cols / 16 * 16;
+    if (j == t->cols) return 0.0f + LLMQ__VEC_F32(sum16)(sum) * 1.0f;
     LLMQ__VEC_F32(store16)(lane, sum);
-    if (j < t->cols) {
-        llmq__values(t, l, row, j, t->cols - j, v);
-        llmq__add_lanes(x + j, v, t->cols - j, lane);
-    }
+    llmq__values(t, l, row, j, t->cols - j, v);
+    llmq__add_lanes(x + j, v, t->cols - j, lane);
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
+}
+
+/* out[k] = the product of raw row[k] and x[k][0, cols), k < 4. same: all x[k] are x[0], else all
+   rows are row[0]; that vector is loaded once. Sums of four products in registers hide the time
+   that an addition takes. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(raw4)(int same, const llmq_tensor *t, const llmq__layout *l,
+                                                 const uint8_t *const *row, const float *const *x, float *out)
+{
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(f32x16) a, b, c, d, v, w;
+    uint32_t j;
+    a = b = c = d = LLMQ__VEC_F32(set16)(0.0f);
+#define LLMQ__PRODUCT(k, sum)                                                                                         \
+    if (k == 0 || !same) v = LLMQ__VEC_F32(load16)(x[k] + j);                                                         \
+    if (k == 0 || same) w = LLMQ__KERNEL_NAME(raw16)(t, l, row[k], j);                                                \
+    sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(v, w))
+    for (j = 0; j + 16 <= t->cols; j += 16) {
+        LLMQ__PRODUCT(0, a);
+        LLMQ__PRODUCT(1, b);
+        LLMQ__PRODUCT(2, c);
+        LLMQ__PRODUCT(3, d);
+    }
+#undef LLMQ__PRODUCT
+    out[0] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[0], x[0], a);
+    out[1] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[1], x[1], b);
+    out[2] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[2], x[2], c);
+    out[3] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[3], x[3], d);
+}
+
+/* rows_f32 of a raw format. Four activations at a time with a row, and for the activations that are
+   left four rows at a time. Blocks of rows stay in the level-2 cache while activations pass by. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_raw)(const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq_activation *x, uint32_t count, uint32_t r0,
+                                                       uint32_t r1, float *y, size_t y_stride)
+{
+    const uint32_t most = (uint32_t)(131072 / t->row_size) + 1;
+    const uint8_t *row[4];
+    const float *v[4];
+    float out[4];
+    uint32_t r, end, i, k;
+    for (; r0 < r1; r0 = end) {
+        end = llmq__min(r1, r0 + llmq__min(most, r1 - r0));
+        for (i = 0; i + 4 <= count; i += 4) {
+            for (k = 0; k < 4; k++) v[k] = x[i + k].x;
+            for (r = r0; r < end; r++) {
+                row[0] = row[1] = row[2] = row[3] = t->data + (size_t)r * t->row_size;
+                LLMQ__KERNEL_NAME(raw4)(0, t, l, row, v, out);
+                for (k = 0; k < 4; k++) y[(i + k) * y_stride + r] = out[k];
+            }
+        }
+        for (; i < count; i++) {
+            v[0] = v[1] = v[2] = v[3] = x[i].x;
+            for (r = r0; r < end; r += 4) {
+                /* The last rows may be fewer: the last one more than once. */
+                for (k = 0; k < 4; k++) row[k] = t->data + (size_t)llmq__min(r + k, end - 1) * t->row_size;
+                LLMQ__KERNEL_NAME(raw4)(1, t, l, row, v, out);
+                for (k = 0; k < 4 && r + k < end; k++) y[i * y_stride + r + k] = out[k];
+            }
+        }
+    }
 }
 
 /* y[i * y_stride + r] = the product of row r and the floats of activation i, for rows [r0, r1). Any
@@ -2392,13 +2449,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, con
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
     uint32_t i, r;
-    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) :
-                LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
+    if (!t->format.points) {
+        LLMQ__KERNEL_NAME(rows_raw)(t, &l, x, count, r0, r1, y, y_stride);
+        return;
     }
+    LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] =
+                LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
 /* out[0, cols) = row r as stored, scale * points. add: out += (weight * scale) * points. A format
@@ -2450,8 +2509,29 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uin
     if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
+/* out[0, 16 n) += weight[r] * elements [j, j + 16 n) of raw row r, for rows [r0, r1) in this order;
+   1 <= n <= 4 is a constant. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_raw)(uint32_t n, const llmq_tensor *t, const llmq__layout *l,
+                                                    const float *weight, uint32_t r0, uint32_t r1, uint32_t j,
+                                                    float *out)
+{
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(f32x16) sum[4];
+    uint32_t r, i;
+    LLMQ__UNROLL(4) for (i = 0; i < n; i++) sum[i] = LLMQ__VEC_F32(load16)(out + 16 * i);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
+        LLMQ__UNROLL(4) for (i = 0; i < n; i++)
+            sum[i] = LLMQ__VEC_F32(add16)(sum[i], LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, l, row,
+                                                                                                   j + 16 * i)));
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < n; i++) LLMQ__VEC_F32(store16)(out + 16 * i, sum[i]);
+}
+
 /* out[0, cols) += weight[r] * row r as stored, for rows [r0, r1) in this order. Any format. Equals
-   llmq__add_rows, whose order of rows is the order of the sums. */
+   llmq__add_rows, whose order of rows is the order of the sums. 16 rows of a raw format at a time
+   share the loads and stores of out. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0,
                                                        uint32_t r1, float *out)
 {
@@ -2459,19 +2539,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
     float v[16];
-    uint32_t r, j;
+    uint32_t r, end, j;
     if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1 && t->format.points; r++) LLMQ__KERNEL_NAME(expand_row)(1, t, &l, &g, r, weight[r], out);
-    for (; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
-        for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j),
-                                                                 LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l,
-                                                                     row, j))));
-        if (j == t->cols) continue;
-        llmq__values(t, &l, row, j, t->cols - j, v);
-        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+    for (; r < r1; r = end) {
+        end = r + llmq__min(16, r1 - r);
+        for (j = 0; j + 64 <= t->cols; j += 64) LLMQ__KERNEL_NAME(add_raw)(4, t, &l, weight, r, end, j, out + j);
+        for (; j + 16 <= t->cols; j += 16) LLMQ__KERNEL_NAME(add_raw)(1, t, &l, weight, r, end, j, out + j);
+        for (; r < end && j < t->cols; r++) {
+            llmq__values(t, &l, t->data + (size_t)r * t->row_size, j, t->cols - j, v);
+            llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+        }
     }
 }
 #endif
