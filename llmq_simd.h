@@ -1576,8 +1576,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
 
 /* e[] = points of the m <= LLMQ__UNIT codes of a unit, coordinate after coordinate.
    kind is a constant, and not OTHER. e has space for 320.
-   Fields are written in ascending order as whole vectors, each over what the one before wrote too
-   many. Each plane is read in whole vectors, so up to 31 bytes behind the unit. */
+   Fields are written in ascending order as whole vectors, each over the bytes that the one before
+   wrote too many. Each plane is read in whole vectors, so up to 31 bytes behind the unit. */
 /* check: 2 * (64 + 32) + 64 <= 320 */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
                                                     uint32_t m, int8_t *e)
@@ -1606,7 +1606,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL
             else LLMQ__VEC_U8(store_pairs)(e + 2 * k, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v),
                                            LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
         }
-    /* The second codes of pairs: bit 3 of a value, and above it the two bits of the second plane. */
+    /* The second codes of pairs: bit 3 of a value, and above it two bits of the second plane. */
     for (f = 0; bits == 3 && f < 2; f++) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * f + 3, 1);
         v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(load_u8)(more + f * u));
@@ -1843,7 +1843,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_part)(int trellis, const LLMQ
     uint8_t top[64];
     const int moved = bits == 3 && m != LLMQ__TRELLIS_UNIT;
     if (moved) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
-    LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, moved ? top : LLMQ__NULL, u, first, end, e);
+    LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, moved ? top : LLMQ__NULL, u, first, end,
+                                  e);
 }
 
 /* strands: columns [first, end) of a unit of m codes of `rows` rows, the windows w[0, rows), into
@@ -1881,8 +1882,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* e[i][0, n) = coded points of columns from j on of the rows with the windows w[0, rows); the columns
-   lie in one unit. e[i] has space for 31 more. Vectors do not read beyond the tensor's data. */
+/* e[i][0, n) = coded points of columns from j on of the rows with the windows w[0, rows). The
+   columns lie in one unit. e[i] has space for 31 more. Vectors do not read beyond the tensor's
+   data. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                       uint32_t rows, uint32_t j, uint32_t n, int8_t (*e)[320])
@@ -1890,11 +1892,12 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
     uint32_t i, lag, k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k));
     const size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     /* Planes of a whole unit are multiples of 32 bytes. Other vectors may read behind the unit, so
-       rows that end the tensor are copied. They are neighbours, and a window has at most all. */
+       rows that end the tensor are copied. */
     const size_t size = t->rows * t->row_size, reach = m == LLMQ__TRELLIS_UNIT ? 0 : at + 128;
     int near = 0;
     for (i = 0; i < rows; i++)
-        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) near |= (size_t)(w[i].row[lag] - t->data) + reach > size;
+        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++)
+            near |= (size_t)(w[i].row[lag] - t->data) + reach > size;
     if (!near && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
         LLMQ__KERNEL_NAME(strands)(g, w, rows, at, m, k, k + n, e);
         return;
@@ -2154,8 +2157,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 }
 #endif
 
-/* The columns of four rows of a grid from column j on, where a unit begins, and one activation. Each
-   unit is decoded into e; its size is any. Runs end where chunks do. run, sum, total: as in slices.
+/* The columns of four rows of a grid from column j on, where a unit begins, and one activation. A
+   unit of any size is decoded into e. Runs end where chunks do. run, sum, total: as in slices.
    Returns the products. */
 LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(rest)(const llmq_tensor *t, const llmq__layout *l,
                                                                 const LLMQ__C(grid) *g, const llmq_activation *x,
@@ -2719,26 +2722,27 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, which lie in one run,
-   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the
-   windows of the rows.
-   whole: the columns are 128, lie in whole units and begin where chunks do, and their points are
-   looked up by shuffles. */
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, and zeros up to a multiple
+   of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the windows of the rows.
+   aligned: j is a multiple of LLMQ__TILE, and runs end where chunks do. Otherwise the columns lie in
+   one run. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                 int whole, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
+                                                 int aligned, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p,
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, first = at / LLMQ__UNIT * LLMQ__UNIT,
         up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: bytes written beyond a row belong to the next one */
-        int8_t *to = e + i * LLMQ__TILE;
-        if (whole) {
-            const uint8_t *unit =
-                w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
-        } else {
+        int8_t *to = e + i * LLMQ__TILE, all[320];
+        if (!aligned || g->trellis) {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
-            LLMQ_MEMSET(to + n, 0, up - n);
+        } else if (n == LLMQ__TILE && first + LLMQ__UNIT <= l->codes) {
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)first / 8 * t->format.bits;
+            LLMQ__C(chunks)(g, unit, (at - first) / 32, (at - first) / 32 + LLMQ__TILE / 32 / p, to);
+        } else {
+            LLMQ__C(part)(t, l, g, w[i].row[0], first, all);
+            LLMQ_MEMCPY(to, all + (j - first * p), n);
         }
+        LLMQ_MEMSET(to + n, 0, up - n);
     }
     /* one square of lanes for each vector of rows */
     for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
@@ -2842,32 +2846,35 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
                                                     size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    /* end: columns that lie in whole units of runs that end where units do */
-    const uint32_t p = llmq__kind_p(g->kind),
-        end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    /* points of a trellis have one coordinate, as G8 has */
+    const int aligned = llmq__runs_align(g->trellis ? LLMQ__KIND_G8 : g->kind, l, x) != 0;
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
     llmq__window w[LLMQ__ROWS];
     llmq__run run = llmq__first_run(l, x);
-    uint32_t j, n, i;
+    uint32_t j, k, n, m, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
     for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__KERNEL_NAME(fill)(t, l, g, j < end, w, j, n, e);
+        n = llmq__min(LLMQ__TILE, (aligned ? t->cols : run.end) - j);
+        LLMQ__KERNEL_NAME(fill)(t, l, g, aligned, w, j, n, e);
+        /* Several runs may end in a tile. */
+        for (k = 0; k < n; k += m) {
+            m = llmq__min(n - k, run.end - j - k);
 #if LLMQ__OFFSET
-        LLMQ__KERNEL_NAME(excess)(e, n, bias);
+            LLMQ__KERNEL_NAME(excess)(e + k, m, bias);
 #endif
-        for (i = 0; i < count; i += 4)
-            LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
-        if (j + n < run.end) continue;
-        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++)
-            LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
-        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
-        llmq__next_run(&run);
+            for (i = 0; i < count; i += 4)
+                LLMQ__KERNEL_NAME(share)(e + k, m, x + i, llmq__min(4, count - i), j + k, sum + i * LLMQ__ROWS);
+            if (j + k + m < run.end) continue;
+            for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+            for (i = 0; i < count; i++)
+                LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+            LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
+            llmq__next_run(&run);
+        }
     }
 }
 
