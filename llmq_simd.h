@@ -1533,26 +1533,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
 }
 
-/* e[0, n) = coordinates of the points of codes of at most 8 bits, for a kind that shuffles look up.
-   e has space for 63 more. code is read up to 31 bytes beyond the last code: the points of these
-   bytes are not used. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
-                                                    int8_t *e)
-{
-    uint32_t i;
-    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
-        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
-        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v),
-            b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
-        LLMQ__VEC_U8(store_pairs)(e + i, a, b);
-    }
-    for (; i < n; i += 32) {
-        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i);
-        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) :
-                               LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
-    }
-}
-
 /* e = points of chunks [c, end) of a whole unit, for points of one coordinate: 32 columns each. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
                                                       uint32_t c, uint32_t end, int8_t *e)
@@ -1591,6 +1571,71 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
     case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
     case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
     default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
+    }
+}
+
+/* e[] = points of the m <= LLMQ__UNIT codes of a unit, coordinate after coordinate.
+   kind is a constant, and not OTHER. e has space for 320.
+   Fields are written in ascending order as whole vectors, each over the bytes that the one before
+   wrote too many. Each plane is read in whole vectors, so up to 31 bytes behind the unit. */
+/* check: 2 * (64 + 32) + 64 <= 320 */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                    uint32_t m, int8_t *e)
+{
+    /* Codes of three bits are pairs, values of 6 bits. rest: bits of the second plane. */
+    const uint32_t bits = llmq__kind_bits(kind), all = bits == 3 ? 6 : bits, width = llmq__plane_width(all),
+                   rest = all - width, values = bits == 3 ? (m + 1) / 2 : m, u = llmq__plane_bytes(values, width),
+                   up = bits == 3 ? 1 : width;
+    uint8_t more[192]; /* the second plane: its bits where codes have them */
+    uint32_t f, i, k;
+    for (f = 0; rest && f < 8 / rest; f++)
+        LLMQ__VEC_U8(store_u8)(more + f * llmq__plane_bytes(values, rest),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + u), f * rest,
+                                                                            (1 << rest) - 1), up));
+    for (f = 0; f < 8 / width; f++)
+        for (i = 0; i < u; i += 32) {
+            LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(unit + i);
+            if (bits == 8) {
+                LLMQ__VEC_U8(store_u8)(e + i, LLMQ__DOT(coded_g8)(v));
+                continue;
+            }
+            v = LLMQ__VEC_U8(field)(v, f * width, bits == 3 ? 7 : (1 << width) - 1);
+            k = f * u + i;
+            if (rest && bits != 3) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(load_u8)(more + k));
+            if (llmq__kind_p(kind) == 1) LLMQ__VEC_U8(store_u8)(e + k, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v));
+            else LLMQ__VEC_U8(store_pairs)(e + 2 * k, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v),
+                                           LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
+        }
+    /* The second codes of pairs: bit 3 of a value, and above it two bits of the second plane. */
+    for (f = 0; bits == 3 && f < 2; f++) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * f + 3, 1);
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(load_u8)(more + f * u));
+        LLMQ__VEC_U8(store_u8)(e + values + f * u, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v));
+    }
+}
+
+/* The same for any kind but OTHER, and the unit of `row` that begins with code `first`. Nothing is
+   read beyond the tensor. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const llmq__layout *l,
+                                                   const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, uint32_t first,
+                                                   int8_t *e)
+{
+    const uint8_t *unit = row + l->scales + (size_t)first / 8 * l->bits;
+    const uint32_t m = llmq__min(LLMQ__UNIT, l->codes - first);
+    uint8_t copy[128]; /* a unit has no more bytes, and no vector goes beyond them */
+    if ((size_t)(unit - t->data) + sizeof copy > t->rows * t->row_size) {
+        LLMQ_MEMCPY(copy, unit, llmq__unit_bytes(l, m));
+        unit = copy;
+    }
+    switch (g->kind) {
+    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G2, g, unit, m, e); break;
+    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G3, g, unit, m, e); break;
+    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G4, g, unit, m, e); break;
+    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G5, g, unit, m, e); break;
+    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G6, g, unit, m, e); break;
+    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G8, g, unit, m, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N16, g, unit, m, e); break;
+    default: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N64, g, unit, m, e); break;
     }
 }
 
@@ -1767,8 +1812,45 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     }
 }
 
-/* strands: the same for any trellis and a unit of any size.
-   units: whole units of `rows` neighbouring rows, the windows w[0, rows), into e[row][0, 256). */
+/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
+   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
+   are of one bit. 32 bytes of it may be read. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
+{
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
+    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
+       its second half the next bits. */
+    if (all == 2 * u) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(plane);
+        LLMQ__VEC_U8(store_u8)(top, v);
+        LLMQ__VEC_U8(store_u8)(top + u, LLMQ__VEC_U8(field)(v, 1, 0x7f));
+        return;
+    }
+    LLMQ_MEMSET(top, 0, 64);
+    for (; m; m--) {
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
+        if (++to == all) to = 0, shift += 2;
+    }
+}
+
+/* strands_of for a unit of m codes. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_part)(int trellis, const LLMQ__KERNEL_NAME(grid) *g,
+                                                         const llmq__window *w, size_t at, uint32_t m, uint32_t first,
+                                                         uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), u = llmq__plane_bytes(m, llmq__plane_width(bits));
+    uint8_t top[64];
+    const int moved = bits == 3 && m != LLMQ__TRELLIS_UNIT;
+    if (moved) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
+    LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, moved ? top : LLMQ__NULL, u, first, end,
+                                  e);
+}
+
+/* strands: columns [first, end) of a unit of m codes of `rows` rows, the windows w[0, rows), into
+   e[row]. first is 0, or a multiple of 32 in a whole unit. Each plane is read in whole vectors, at
+   most 128 bytes from the start of the unit.
+   units: whole units of `rows` neighbouring rows into e[row][0, 256). */
 #define LLMQ__EACH(make)                                                                                              \
     switch (g->trellis) {                                                                                             \
         make(1); make(2); make(3); make(4); make(5); make(6); make(7);                                                \
@@ -1776,7 +1858,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     }
 #define LLMQ__STRANDS(trellis)                                                                                        \
     case trellis:                                                                                                     \
-        LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e);             \
+        for (; rows; rows--, w++, e++) LLMQ__KERNEL_NAME(strands_part)(trellis, g, w, at, m, first, end, *e);         \
         break
 #define LLMQ__UNITS(trellis)                                                                                          \
     case trellis:                                                                                                     \
@@ -1786,8 +1868,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
                                           LLMQ__TRELLIS_UNIT, *e);                                                    \
         break
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
-                                                      size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                                      uint32_t end, int8_t *e)
+                                                      uint32_t rows, size_t at, uint32_t m, uint32_t first,
+                                                      uint32_t end, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
@@ -1800,69 +1882,47 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
-   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
-   are of one bit and u bytes. all: bytes of a field of the first plane. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
-{
-    uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
-    LLMQ_MEMSET(top, 0, 64);
-    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
-       its second half the next bits. */
-    if (all == 2 * u) {
-        LLMQ_MEMCPY(in, plane, u);
-        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
-        LLMQ__VEC_U8(store_u8)(in, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in), 1, 0x7f));
-        LLMQ_MEMCPY(top + u, in, u);
-        return;
-    }
-    for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
-        if (++byte == u) byte = 0, field++;
-        if (++to == all) to = 0, shift += 2;
-    }
-}
-
-/* e[0, n) = coded points of columns from j on, all in one unit. e has space for 31 more. Vectors do
-   not read beyond the tensor's data. */
+/* e[i][0, n) = coded points of columns from j on of the rows with the windows w[0, rows). The
+   columns lie in one unit. e[i] has space for 31 more. Vectors do not read beyond the tensor's
+   data. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
-                                                      uint32_t j, uint32_t n, int8_t *e)
+                                                      uint32_t rows, uint32_t j, uint32_t n, int8_t (*e)[320])
 {
-    const uint8_t *behind = t->data + t->rows * t->row_size;
-    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be
-       read. */
-    uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
-    int8_t all[320];
-    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
-        u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
-    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    llmq__window own;
-    /* The planes of a whole unit are multiples of 32 bytes, so nothing is read beyond it. */
-    if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
-        LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
+    uint32_t i, lag, k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k));
+    const size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    /* Planes of a whole unit are multiples of 32 bytes. Other vectors may read behind the unit, so
+       rows that end the tensor are copied. */
+    const size_t size = t->rows * t->row_size, reach = m == LLMQ__TRELLIS_UNIT ? 0 : at + 128;
+    int near = 0;
+    for (i = 0; i < rows; i++)
+        LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++)
+            near |= (size_t)(w[i].row[lag] - t->data) + reach > size;
+    if (!near && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
+        LLMQ__KERNEL_NAME(strands)(g, w, rows, at, m, k, k + n, e);
         return;
     }
-    if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
-    for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
-        /* A plane is read in whole vectors, at most 128 bytes. Near the end of the tensor it is
-           copied. */
-        own.row[lag] = w->row[lag] + at;
+    for (i = 0; i < rows; i++) {
+        /* copy: the unit in rows that end the tensor */
         /* check: 256 * 4 / 8 == 128 */
-        if ((size_t)(behind - own.row[lag]) >= 128) continue;
-        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
-        own.row[lag] = copy[lag];
+        uint8_t copy[LLMQ__MAX_LAG + 1][128];
+        int8_t all[1][320];
+        llmq__window own;
+        for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
+            own.row[lag] = w[i].row[lag] + at;
+            if ((size_t)(w[i].row[lag] - t->data) + reach <= size) continue;
+            LLMQ_MEMCPY(copy[lag], own.row[lag], llmq__unit_bytes(l, m));
+            own.row[lag] = copy[lag];
+        }
+        LLMQ__KERNEL_NAME(strands)(g, &own, 1, 0, m, 0, m, all);
+        LLMQ_MEMCPY(e[i], all[0] + k, n);
     }
-    LLMQ__KERNEL_NAME(strands)(g, &own, 0, top, u, 0, m, all);
-    LLMQ_MEMCPY(e, all + k, n);
 }
 #endif
 
 /* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320.
    Any format with points.
-   g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
-   tensor. */
+   g holds plain points, and so does e. Reads nothing beyond the tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                      uint32_t j, uint32_t n, int8_t *e)
@@ -1876,7 +1936,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
 #if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
-        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
+        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, 1, j, take, (int8_t (*)[320])(void *)e);
     }
 #endif
     /* A step is the part of the columns that lies in one unit. Only the first one may begin within
@@ -1888,13 +1948,16 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
         cols = llmq__min(n, take * f->p - skip);
         if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
+        } else if (g->kind != LLMQ__KIND_OTHER) {
+            int8_t all[320];
+            LLMQ__KERNEL_NAME(part)(t, l, g, row, first - k, all);
+            LLMQ_MEMCPY(e, all + k * f->p + skip, cols);
         } else {
             uint8_t code[192], above[192];
             /* The single plane of 8-bit codes is the codes. */
-            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            const uint8_t *codes = f->bits == 8 ? unit : code;
             if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
-            if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
+            llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
 }
@@ -1992,26 +2055,26 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t 
 }
 
 /* Columns from j to the end, for any format and count <= LLMQ__BATCH activations. Four rows are
-   decoded a slice of at most 256 columns at a time, into e. *run: the run that column j is in.
-   sum[i] and total[i]: of this run so far, and of the runs before it. */
+   decoded a slice of at most 256 columns at a time, into e. w: the windows of the rows; of a grid
+   row[0] is enough. *run: the run that column j is in. sum[i] and total[i]: of this run so far, and
+   of the runs before it. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__C(grid) *g, const llmq_activation *x, uint32_t count,
-                                                     const uint8_t *const *row, uint32_t j, llmq__run *run,
+                                                     const llmq__window *w, uint32_t j, llmq__run *run,
                                                      LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     /* A slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. */
     /* check: 320 == 5 * 64 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* a unit at a time, in which several runs may end */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
+            LLMQ__C(untwist)(t, l, g, w, 4, j, n, e);
 #endif
         } else {
             /* The last block of a range may repeat its last row. */
@@ -2090,9 +2153,35 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
         }
     }
     for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__KERNEL_NAME(sums)(&b[i].sum);
-    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, j, &run, s, total);
+    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, w, j, &run, s, total);
 }
 #endif
+
+/* The columns of four rows of a grid from column j on, where a unit begins, and one activation. A
+   unit of any size is decoded into e. Runs end where chunks do. run, sum, total: as in slices.
+   Returns the products. */
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(rest)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const LLMQ__C(grid) *g, const llmq_activation *x,
+                                                                const uint8_t *const *row, uint32_t j, llmq__run run,
+                                                                LLMQ__VEC4(i32x4) sum, LLMQ__VEC4(f32x4) total)
+{
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, k, m, n, p = llmq__kind_p(g->kind);
+    for (; j < t->cols; j += n) {
+        n = llmq__min(LLMQ__UNIT * p, t->cols - j);
+        for (i = 0; i < 4; i++)
+            LLMQ__C(part)(t, l, g + LLMQ__OFFSET, row[i], j / p, e[i]);
+        for (k = 0; k < n; k += m) {
+            m = llmq__min(n, run.end - j) - k;
+            sum = LLMQ__VEC4(add_i32x4)(sum, LLMQ__KERNEL_NAME(tile)(!LLMQ__OFFSET, e, k, x->q + j + k, m));
+            if (j + k + m < run.end) continue;
+            total = LLMQ__KERNEL_NAME(finish)(total, sum, x, row, &run);
+            sum = LLMQ__VEC4(zero_i32x4)();
+            llmq__next_run(&run);
+        }
+    }
+    return total;
+}
 
 /* The products of each format whose points are looked up by shuffles. */
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
@@ -2159,9 +2248,10 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
    Points that are looked up by shuffles are looked up for each activation: storing them as rows and
    loading them again costs the same time. Many activations go to the part BLOCKS instead. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                  const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                  const llmq_activation *x, uint32_t count, const llmq__window *w,
                                                   LLMQ__VEC4(f32x4) *total)
 {
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     LLMQ__VEC4(i32x4) sum[LLMQ__BATCH];
     llmq__run run = llmq__first_run(l, x);
     uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
@@ -2169,7 +2259,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const ll
         total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
     if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i32x4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, w, 0, &run, sum, total);
 }
 
 /* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
@@ -2187,13 +2277,12 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     LLMQ__KERNEL_NAME(grids_of)(&t->format, g);
     if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
-        const uint8_t *row[4];
         uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4;
         /* The rest is neighbouring rows, the last of them more than once. */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
-        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g->trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
+        for (k = 0; k < 4; k++)
+            if (!g->trellis) w[k].row[0] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+            else if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
@@ -2201,7 +2290,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
             if (g->trellis) LLMQ__KERNEL_NAME(weave)(t, &l, g, x + i, n, w, total);
             else
 #endif
-            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
+            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, w, total);
             for (k = 0; k < 4 * n; k++) {
                 /* v: the four rows and activation k / 4. Results of repeated rows are not
                    stored. */
@@ -2273,29 +2362,86 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_te
     return t->format.id == LLMQ__ID_F16 ? LLMQ__VEC_F32(from_f16x16)(p) : LLMQ__VEC_F32(from_bf16x16)(p);
 #else
     float v[16];
-    llmq__values(t, l, row, j, 16, v);
+    if (t->format.bits == 32) LLMQ_MEMCPY(v, row + 4 * (size_t)j, sizeof v);
+    else llmq__values(t, l, row, j, 16, v);
     return LLMQ__VEC_F32(load16)(v);
 #endif
 }
 
-/* The product of a raw row and x[0, cols). Equals llmq__row_f32: a raw row is one group of scale 1.
-   The last line is the same operations as there, 0 + sum * 1. */
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
-                                                     const float *x)
+/* The product that 16 partial sums of a raw row and x, of whole vectors, end in. Equals
+   llmq__row_f32: a raw row is one group of scale 1. The last line is the same operations as there,
+   0 + sum * 1. */
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(end_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     const float *x, LLMQ__VEC_F32(f32x16) sum)
 {
     LLMQ__NO_CONTRACT
     float lane[16], v[16];
-    LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
-    uint32_t j;
-    for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j),
-                                                             LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+    uint32_t j = t->cols / 16 * 16;
+    if (j == t->cols) return 0.0f + LLMQ__VEC_F32(sum16)(sum) * 1.0f;
     LLMQ__VEC_F32(store16)(lane, sum);
-    if (j < t->cols) {
-        llmq__values(t, l, row, j, t->cols - j, v);
-        llmq__add_lanes(x + j, v, t->cols - j, lane);
-    }
+    llmq__values(t, l, row, j, t->cols - j, v);
+    llmq__add_lanes(x + j, v, t->cols - j, lane);
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
+}
+
+/* out[k] = the product of raw row[k] and x[k][0, cols), k < 4. same: all x[k] are x[0], else all
+   rows are row[0]; that vector is loaded once. Sums of four products in registers hide the time
+   that an addition takes. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(raw4)(int same, const llmq_tensor *t, const llmq__layout *l,
+                                                 const uint8_t *const *row, const float *const *x, float *out)
+{
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(f32x16) a, b, c, d, v, w;
+    uint32_t j;
+    a = b = c = d = LLMQ__VEC_F32(set16)(0.0f);
+#define LLMQ__PRODUCT(k, sum)                                                                                         \
+    if (k == 0 || !same) v = LLMQ__VEC_F32(load16)(x[k] + j);                                                         \
+    if (k == 0 || same) w = LLMQ__KERNEL_NAME(raw16)(t, l, row[k], j);                                                \
+    sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(v, w))
+    for (j = 0; j + 16 <= t->cols; j += 16) {
+        LLMQ__PRODUCT(0, a);
+        LLMQ__PRODUCT(1, b);
+        LLMQ__PRODUCT(2, c);
+        LLMQ__PRODUCT(3, d);
+    }
+#undef LLMQ__PRODUCT
+    out[0] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[0], x[0], a);
+    out[1] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[1], x[1], b);
+    out[2] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[2], x[2], c);
+    out[3] = LLMQ__KERNEL_NAME(end_raw)(t, l, row[3], x[3], d);
+}
+
+/* rows_f32 of a raw format. Four activations at a time with a row, and for the activations that are
+   left four rows at a time. Blocks of rows stay in the level-2 cache while activations pass by. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_raw)(const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq_activation *x, uint32_t count, uint32_t r0,
+                                                       uint32_t r1, float *y, size_t y_stride)
+{
+    const uint32_t most = (uint32_t)(131072 / t->row_size) + 1;
+    const uint8_t *row[4];
+    const float *v[4];
+    float out[4];
+    uint32_t r, end, i, k;
+    for (; r0 < r1; r0 = end) {
+        end = llmq__min(r1, r0 + llmq__min(most, r1 - r0));
+        for (i = 0; i + 4 <= count; i += 4) {
+            for (k = 0; k < 4; k++) v[k] = x[i + k].x;
+            for (r = r0; r < end; r++) {
+                row[0] = row[1] = row[2] = row[3] = t->data + (size_t)r * t->row_size;
+                LLMQ__KERNEL_NAME(raw4)(0, t, l, row, v, out);
+                for (k = 0; k < 4; k++) y[(i + k) * y_stride + r] = out[k];
+            }
+        }
+        for (; i < count; i++) {
+            v[0] = v[1] = v[2] = v[3] = x[i].x;
+            for (r = r0; r < end; r += 4) {
+                /* The last rows may be fewer: the last one more than once. */
+                for (k = 0; k < 4; k++) row[k] = t->data + (size_t)llmq__min(r + k, end - 1) * t->row_size;
+                LLMQ__KERNEL_NAME(raw4)(1, t, l, row, v, out);
+                for (k = 0; k < 4 && r + k < end; k++) y[i * y_stride + r + k] = out[k];
+            }
+        }
+    }
 }
 
 /* y[i * y_stride + r] = the product of row r and the floats of activation i, for rows [r0, r1). Any
@@ -2306,13 +2452,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, con
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
     uint32_t i, r;
-    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) :
-                LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
+    if (!t->format.points) {
+        LLMQ__KERNEL_NAME(rows_raw)(t, &l, x, count, r0, r1, y, y_stride);
+        return;
     }
+    LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] =
+                LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
 /* out[0, cols) = row r as stored, scale * points. add: out += (weight * scale) * points. A format
@@ -2364,8 +2512,29 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uin
     if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
+/* out[0, 16 n) += weight[r] * elements [j, j + 16 n) of raw row r, for rows [r0, r1) in this order;
+   1 <= n <= 4 is a constant. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_raw)(uint32_t n, const llmq_tensor *t, const llmq__layout *l,
+                                                    const float *weight, uint32_t r0, uint32_t r1, uint32_t j,
+                                                    float *out)
+{
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(f32x16) sum[4];
+    uint32_t r, i;
+    LLMQ__UNROLL(4) for (i = 0; i < n; i++) sum[i] = LLMQ__VEC_F32(load16)(out + 16 * i);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
+        LLMQ__UNROLL(4) for (i = 0; i < n; i++)
+            sum[i] = LLMQ__VEC_F32(add16)(sum[i], LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, l, row,
+                                                                                                   j + 16 * i)));
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < n; i++) LLMQ__VEC_F32(store16)(out + 16 * i, sum[i]);
+}
+
 /* out[0, cols) += weight[r] * row r as stored, for rows [r0, r1) in this order. Any format. Equals
-   llmq__add_rows, whose order of rows is the order of the sums. */
+   llmq__add_rows, whose order of rows is the order of the sums. 16 rows of a raw format at a time
+   share the loads and stores of out. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0,
                                                        uint32_t r1, float *out)
 {
@@ -2373,19 +2542,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
     float v[16];
-    uint32_t r, j;
+    uint32_t r, end, j;
     if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1 && t->format.points; r++) LLMQ__KERNEL_NAME(expand_row)(1, t, &l, &g, r, weight[r], out);
-    for (; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
-        for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j),
-                                                                 LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l,
-                                                                     row, j))));
-        if (j == t->cols) continue;
-        llmq__values(t, &l, row, j, t->cols - j, v);
-        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+    for (; r < r1; r = end) {
+        end = r + llmq__min(16, r1 - r);
+        for (j = 0; j + 64 <= t->cols; j += 64) LLMQ__KERNEL_NAME(add_raw)(4, t, &l, weight, r, end, j, out + j);
+        for (; j + 16 <= t->cols; j += 16) LLMQ__KERNEL_NAME(add_raw)(1, t, &l, weight, r, end, j, out + j);
+        for (; r < end && j < t->cols; r++) {
+            llmq__values(t, &l, t->data + (size_t)r * t->row_size, j, t->cols - j, v);
+            llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+        }
     }
 }
 #endif
@@ -2448,7 +2615,7 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
 }
 
 /* All columns of four rows and one activation: four products. Runs end where chunks do. whole: they
-   end where units do. Columns after the last whole unit are done by slices. */
+   end where units do. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l,
                                                     const LLMQ__C(grid) *g, const llmq_activation *x,
                                                     const uint8_t *const *row)
@@ -2459,7 +2626,6 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     size_t at = 0;
     llmq__run run = llmq__first_run(l, x);
     LLMQ__VEC4(f32x4) total = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__VEC4(i32x4) sum;
     LLMQ__KERNEL_NAME(four) s;
     LLMQ__KERNEL_NAME(clear)(&s);
     /* 128 codes of `bits` bits */
@@ -2482,11 +2648,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
             LLMQ__KERNEL_NAME(clear)(&s);
         }
     }
-    if (j < t->cols) {
-        sum = LLMQ__KERNEL_NAME(sums)(&s);
-        LLMQ__KERNEL_NAME(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
+    if (j == t->cols) return total;
+    return LLMQ__KERNEL_NAME(rest)(t, l, g, x, row, j, run, LLMQ__KERNEL_NAME(sums)(&s), total);
 }
 
 /* The same, not inlined. LLMQ__SPLIT 0: one loop serves both. */
@@ -2559,26 +2722,27 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, which lie in one run,
-   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the
-   windows of the rows.
-   whole: the columns are 128, lie in whole units and begin where chunks do, and their points are
-   looked up by shuffles. */
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, and zeros up to a multiple
+   of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the windows of the rows.
+   aligned: j is a multiple of LLMQ__TILE, and runs end where chunks do. Otherwise the columns lie in
+   one run. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                 int whole, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
+                                                 int aligned, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p,
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, first = at / LLMQ__UNIT * LLMQ__UNIT,
         up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: bytes written beyond a row belong to the next one */
-        int8_t *to = e + i * LLMQ__TILE;
-        if (whole) {
-            const uint8_t *unit =
-                w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
-        } else {
+        int8_t *to = e + i * LLMQ__TILE, all[320];
+        if (!aligned || g->trellis) {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
-            LLMQ_MEMSET(to + n, 0, up - n);
+        } else if (n == LLMQ__TILE && first + LLMQ__UNIT <= l->codes) {
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)first / 8 * t->format.bits;
+            LLMQ__C(chunks)(g, unit, (at - first) / 32, (at - first) / 32 + LLMQ__TILE / 32 / p, to);
+        } else {
+            LLMQ__C(part)(t, l, g, w[i].row[0], first, all);
+            LLMQ_MEMCPY(to, all + (j - first * p), n);
         }
+        LLMQ_MEMSET(to + n, 0, up - n);
     }
     /* one square of lanes for each vector of rows */
     for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
@@ -2682,32 +2846,35 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
                                                     size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    /* end: columns that lie in whole units of runs that end where units do */
-    const uint32_t p = llmq__kind_p(g->kind),
-        end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    /* points of a trellis have one coordinate, as G8 has */
+    const int aligned = llmq__runs_align(g->trellis ? LLMQ__KIND_G8 : g->kind, l, x) != 0;
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
     llmq__window w[LLMQ__ROWS];
     llmq__run run = llmq__first_run(l, x);
-    uint32_t j, n, i;
+    uint32_t j, k, n, m, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
     for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__KERNEL_NAME(fill)(t, l, g, j < end, w, j, n, e);
+        n = llmq__min(LLMQ__TILE, (aligned ? t->cols : run.end) - j);
+        LLMQ__KERNEL_NAME(fill)(t, l, g, aligned, w, j, n, e);
+        /* Several runs may end in a tile. */
+        for (k = 0; k < n; k += m) {
+            m = llmq__min(n - k, run.end - j - k);
 #if LLMQ__OFFSET
-        LLMQ__KERNEL_NAME(excess)(e, n, bias);
+            LLMQ__KERNEL_NAME(excess)(e + k, m, bias);
 #endif
-        for (i = 0; i < count; i += 4)
-            LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
-        if (j + n < run.end) continue;
-        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++)
-            LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
-        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
-        llmq__next_run(&run);
+            for (i = 0; i < count; i += 4)
+                LLMQ__KERNEL_NAME(share)(e + k, m, x + i, llmq__min(4, count - i), j + k, sum + i * LLMQ__ROWS);
+            if (j + k + m < run.end) continue;
+            for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+            for (i = 0; i < count; i++)
+                LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+            LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
+            llmq__next_run(&run);
+        }
     }
 }
 
@@ -3954,6 +4121,7 @@ typedef struct llmq__zmm_grid {
     /* x: the first coordinate. y: the second one of vector grids, and for 3 bits the points of
        the upper codes of pairs. x1, y1: trellises alone, see zmm_trellis_of. */
     __m512i x[4], y[4], x1[4], y1[4];
+    llmq__grid_avx2 rest[2]; /* the tables of the template's kernels, which do what these do not */
 } llmq__zmm_grid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* 8 bits, 2 coordinates: byte permutes look these up */
@@ -4326,25 +4494,28 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
 }
 #endif
 
-/* Finishes 16 rows from column j on, with the template's kernel for any format, four rows at a
-   time.
+/* Finishes 16 rows from column j on with the template's kernels, four rows at a time.
    run, sum, total: as the block kernels have left them; j is where their last unit ends.
    Returns the products of the rows, a lane each. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
-                                            const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum,
-                                            __m512 total)
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
+                                            const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                            llmq__run run, __m512i sum, __m512 total)
 {
-    llmq__grid_avx2 g[2];
     __m128i s[4];
     __m128 v[4];
-    uint32_t i;
-    llmq__grids_of_avx512(&t->format, g);
+    uint32_t i, k;
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++, row += 4) {
+        llmq__window w[4];
         /* Each four rows advance a copy of the run, because all begin at the same column. */
         llmq__run own = run;
-        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+        if (!g->rest[0].trellis && g->rest[0].kind != LLMQ__KIND_OTHER) {
+            v[i] = llmq__rest_avx512(t, l, g->rest, x, row, j, own, s[i], v[i]);
+            continue;
+        }
+        for (k = 0; k < 4; k++) llmq__window_of(w + k, t, llmq__row_number(t, row[k]), LLMQ__NULL);
+        llmq__slices_avx512(t, l, g->rest, x, 1, w, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
@@ -4432,7 +4603,7 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(g->kind);
     __m512i v[2 * LLMQ__ZTALL], tile[64], sums[16], a[4], bias;
     uint32_t k, f, from, to;
-    if (!llmq__zmm_fits(g->kind, m)) return llmq__zmm_tail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    if (!llmq__zmm_fits(g->kind, m)) return llmq__zmm_tail(t, l, g, x, row + LLMQ__ZBACK, j, run, sum, total);
     for (k = 0; k < LLMQ__ZTALL; k++) llmq__zmm_load_part(g->kind, row[k] + at, m, v + 2 * k);
     points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
     for (from = 0; from < m; from = to) {
@@ -4555,7 +4726,7 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_batch(const llmq__zmm_set *set, const llmq_
         llmq__zmm_end(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
     }
 }
@@ -4709,12 +4880,14 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_rows_i8(const llmq__zmm_set *set, const llm
     if (w % 128 || a % 128) end = r0;
 #if LLMQ__ANY_TRELLIS
     else if (t->format.taps[0]) {
+        llmq__grids_of_avx512(&t->format, g.rest);
         set->trellis_of(&t->format, &g);
         llmq__zmm_trellis_matmul(set, t, &l, &g, x, count, r0, r1, y, y_stride);
         return;
     }
 #endif
     if (end > r0) {
+        llmq__grids_of_avx512(&t->format, g.rest);
         set->grid_of(&t->format, &g);
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
         else llmq__zmm_matmul(set, t, &l, &g, x, count, r0, end, y, y_stride);
@@ -4949,7 +5122,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
-    return j < t->cols ? llmq__zmm_tail(t, l, x, row, j, run, sum, total) : total;
+    return j < t->cols ? llmq__zmm_tail(t, l, g, x, row, j, run, sum, total) : total;
 }
 
 /* The same for codes of 2 bits, two units at a time: a vector's lower half holds the first unit,
@@ -5002,7 +5175,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
     /* Less than a pair is left. Sums are zeros here if their run has just ended. */
     if (j == t->cols) return total;
     llmq__zmm_sums(sum, &lo, &hi);
-    return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+    return llmq__zmm_tail(t, l, g, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
 /* Each format has a function of its own, so that kind is a constant in all that is inlined. */

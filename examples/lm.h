@@ -177,7 +177,7 @@ typedef void (*lm_runner)(void *context, lm_task task, void *argument, uint32_t 
 
 /* Memory of one task of attention, and how the task ended. */
 typedef struct lm_room {
-    float *scores;              /* [window] */
+    float *scores;              /* [queries][window] */
     unsigned char *query, *work;
     llmq_status status;
 } lm_room;
@@ -199,6 +199,7 @@ struct lm_state {
     llmq_activation *activation;  /* [batch] */
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size, query_size;
+    uint32_t queries;           /* that attention computes together */
     uint32_t tasks;
     lm_room *room;              /* [tasks] */
 };
@@ -317,20 +318,44 @@ static float lm__float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
    check: 0.693359375 * 512 == 355
    check: ceil(-87 / log(2) - 0.5) == -126
    check: floor(88 / log(2) + 0.5) == 127 */
-static float lm__exp(float x)
+static inline float lm__exp_between(float x) /* -87 <= x <= 88 */
 {
     LM__NO_CONTRACT
-    float n, r;
-    int32_t whole;
-    if (x < -87.0f) return 0.0f;
-    if (x > 88.0f) x = 88.0f;
-    if (x != x) return x;
-    whole = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
-    n = (float)whole;
-    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    const float half = lm__float((lm__bits(x) & 0x80000000u) | 0x3f000000u); /* 0.5 with the sign of x */
+    const int32_t whole = (int32_t)(x * 1.44269504f + half);
+    const float n = (float)whole;
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     r = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f
         + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
     return r * lm__float((uint32_t)(whole + 127) << 23);
+}
+static float lm__exp(float x)
+{
+    if (x < -87.0f) return 0.0f;
+    if (x != x) return x;
+    return lm__exp_between(x > 88.0f ? 88.0f : x);
+}
+
+/* x[0, n) <- e^x, the bits of lm__exp. Eight at a time without branches, which compilers make
+   vectors of; comparisons are of bits, because those of floats may trap.
+   check: f32bits(87) == 0x42b00000 - 0x20000
+   check: f32bits(88) == 0x42b00000 */
+static void lm__exp_all(float *x, size_t n)
+{
+#if !LM_ONLY_LLAMA
+    for (; n >= 8; n -= 8, x += 8) {
+        int i;
+        for (i = 0; i < 8; i++) {
+            const uint32_t u = lm__bits(x[i]), size = u & 0x7fffffffu, below = 0u - (u >> 31),
+                           limit = 0x42b00000u - (below & 0x20000u), beyond = 0u - (uint32_t)(size > limit),
+                           nan = 0u - (uint32_t)(size > 0x7f800000u),
+                           between = (u & ~beyond) | (limit & beyond) | (u & 0x80000000u);
+            const uint32_t e = lm__bits(lm__exp_between(lm__float(between))) & ~(beyond & below);
+            x[i] = lm__float((e & ~nan) | (u & nan));
+        }
+    }
+#endif
+    for (; n; n--, x++) *x = lm__exp(*x);
 }
 
 /* 1 / sqrt(x) for normal x > 0. Halving and negating the exponent, as an integer operation on the
@@ -411,6 +436,10 @@ static lm__rotation lm__rotation_at(uint32_t position, uint32_t i, uint32_t half
 }
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
+
+/* Queries of a call of several tokens that attention computes together, because they read the same
+   keys: products with four activations keep sums of each in registers. */
+#define LM__QUERIES (LM_ONLY_LLAMA ? 1 : 4)
 
 /* A member that only other models than Llama 2 have, or its value there. */
 #if LM_ONLY_LLAMA
@@ -980,7 +1009,7 @@ static llmq_status lm__needs(const lm_model *m, const lm_state *s, uint32_t batc
     const llmq_tensor *t;
     llmq_status status;
     *activations = need ? need : SIZE_MAX;
-    *activations = lm__max(*activations, s->query_size);
+    *activations = lm__max(*activations, s->queries * s->query_size);
     *work = llmq_transform_work_size(&m->embed.transform, m->dim);
     *work = lm__max(*work, lm__max(llmq_encode_work_size(&s->key), llmq_encode_work_size(&s->value)));
     for (i = 0; i < LM_VECTORS && !m->layer; i++) /* they are decoded into it */
@@ -1033,8 +1062,9 @@ static void lm__place_rooms(lm_state *s, lm__pool *p)
     uint32_t i;
     s->room = (lm_room *)lm__take(p, s->tasks, sizeof *s->room, 1);
     for (i = 0; i < s->tasks; i++) {
-        float *scores = (float *)lm__take(p, s->window, sizeof(float), 1);
-        unsigned char *query = i == 0 ? s->activation_memory : (unsigned char *)lm__take(p, s->query_size, 1, 1),
+        float *scores = (float *)lm__take(p, s->window, sizeof(float), s->queries);
+        unsigned char *query = i == 0 ? s->activation_memory :
+                                        (unsigned char *)lm__take(p, s->query_size, s->queries, 1),
                       *work = i == 0 ? s->work : (unsigned char *)lm__take(p, s->work_size, 1, 1);
         if (!s->room) continue;
         s->room[i].scores = scores, s->room[i].query = query, s->room[i].work = work;
@@ -1052,6 +1082,7 @@ static llmq_status lm__place_state(lm_state *s, const lm_model *m, uint32_t batc
     memset(s, 0, sizeof *s);
     if ((status = lm__cache_views(s, m)) != LLMQ_OK) return status;
     s->query_size = lm__activation(&s->key);
+    s->queries = batch > 1 ? LM__QUERIES : 1;
     if ((status = lm__needs(m, s, batch, &s->activation_size, &s->work_size)) != LLMQ_OK) return status;
     s->batch = batch;
     s->tasks = m->tasks ? m->tasks : 1;
@@ -1342,34 +1373,43 @@ static void lm__softmax(float *score, uint32_t n, float scale)
     uint32_t p;
     for (p = 1; p < n; p++)
         if (score[p] > most) most = score[p];
-    for (p = 0; p < n; p++) sum += score[p] = lm__exp((score[p] - most) * scale);
+    for (p = 0; p < n; p++) score[p] = (score[p] - most) * scale;
+    lm__exp_all(score, n);
+    for (p = 0; p < n; p++) sum += score[p];
     sum = 1.0f / sum;
     for (p = 0; p < n; p++) score[p] *= sum;
 }
 
-/* out = attention of one query head to the n positions whose keys and values begin at `keys` and
-   `values`. */
+/* Attention of count <= LM__QUERIES query heads that share keys and values, which begin at `keys`
+   and `values`. Query k is q[k] and sees n[k] positions; n[k] <= n[k + 1]. out[k]: its result.
+   Scores that a query does not see are computed with the others, and not used. */
 static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_room *room, unsigned char *keys,
-                              unsigned char *values, uint32_t n, const float *q, float *out)
+                              unsigned char *values, uint32_t count, const uint32_t *n, const float *const *q,
+                              float *const *out)
 {
     llmq_tensor t = s->key;
-    llmq_activation query;
-    llmq_status status;
-    float scale = m->attention_scale;
+    llmq_activation query[LM__QUERIES];
+    llmq_status status = LLMQ_OK;
+    uint32_t k;
     t.data = keys;
-    status = llmq_activation_prepare(&query, &t, t.format.points ? 8 : 32, q, room->query, s->query_size);
-    if (status == LLMQ_OK) status = llmq_matvec(&t, &query, 0, n, room->scores);
-    if (status != LLMQ_OK) return status;
-#if !LM_ONLY_LLAMA
-    if (m->attention_softcap > 0.0f) {
-        lm__cap(room->scores, n, scale, m->attention_softcap);
-        scale = 1.0f;
-    }
-#endif
-    lm__softmax(room->scores, n, scale);
+    for (k = 0; k < count && status == LLMQ_OK; k++)
+        status = llmq_activation_prepare(&query[k], &t, t.format.points ? 8 : 32, q[k],
+                                         room->query + k * s->query_size, s->query_size);
+    if (status == LLMQ_OK) status = llmq_matmul(&t, query, count, 0, n[count - 1], room->scores, s->window);
     t = s->value;
     t.data = values;
-    return llmq_matvec_transposed(&t, room->scores, 0, n, out, room->work, s->work_size);
+    for (k = 0; k < count && status == LLMQ_OK; k++) {
+        float *scores = room->scores + (size_t)k * s->window, scale = m->attention_scale;
+#if !LM_ONLY_LLAMA
+        if (m->attention_softcap > 0.0f) {
+            lm__cap(scores, n[k], scale, m->attention_softcap);
+            scale = 1.0f;
+        }
+#endif
+        lm__softmax(scores, n[k], scale);
+        status = llmq_matvec_transposed(&t, scores, 0, n[k], out[k], room->work, s->work_size);
+    }
+    return status;
 }
 
 /* Encodes `row` into row `slot` of rows like those of the view *t that begin at `data`. Rows may be
@@ -1384,7 +1424,8 @@ static llmq_status lm__keep(lm_state *s, const llmq_tensor *t, unsigned char *da
 }
 
 /* Attention of `count` tokens of the call from token `first` on, in one layer, whose cache is at
-   `cache` and has `slots` rows a head. Task i of n computes each n-th pair of a token and a head. */
+   `cache` and has `slots` rows a head. The queries of a key head, token by token, are cut into
+   parts of s->queries. Task i of n computes each n-th pair of a part and a key head. */
 typedef struct lm__heads {
     const lm_model *m;
     lm_state *s;
@@ -1397,16 +1438,24 @@ static void lm__heads_task(void *argument, uint32_t i)
     const lm__heads *j = (const lm__heads *)argument;
     const lm_model *m = j->m;
     const lm_state *s = j->s;
-    const uint32_t queries = m->heads / m->kv_heads;
+    const uint32_t share = m->heads / m->kv_heads, all = j->count * share, parts = (all + s->queries - 1) / s->queries;
     const size_t key = (size_t)j->slots * s->key.row_size, value = (size_t)j->slots * s->value.row_size;
     llmq_status status = LLMQ_OK;
-    uint32_t pair;
-    for (pair = i; pair < j->count * m->heads && status == LLMQ_OK; pair += j->n) {
-        const uint32_t token = j->first + pair / m->heads, h = pair % m->heads, position = j->position + token,
-                       seen = position < j->slots ? position + 1 : j->slots;
-        const size_t at = ((size_t)token * m->heads + h) * m->head;
-        unsigned char *keys = j->cache + h / queries * (key + value);
-        status = lm__attend(m, s, &s->room[i], keys, keys + key, seen, s->q + at, s->attention + at);
+    uint32_t pair, k;
+    for (pair = i; pair < parts * m->kv_heads && status == LLMQ_OK; pair += j->n) {
+        const uint32_t g = pair % m->kv_heads, from = pair / m->kv_heads * s->queries,
+                       count = all - from < s->queries ? all - from : s->queries;
+        unsigned char *keys = j->cache + g * (key + value);
+        uint32_t n[LM__QUERIES];
+        const float *q[LM__QUERIES];
+        float *out[LM__QUERIES];
+        for (k = 0; k < count; k++) {
+            const uint32_t token = j->first + (from + k) / share, position = j->position + token;
+            const size_t at = ((size_t)token * m->heads + g * share + (from + k) % share) * m->head;
+            n[k] = position < j->slots ? position + 1 : j->slots;
+            q[k] = s->q + at, out[k] = s->attention + at;
+        }
+        status = lm__attend(m, s, &s->room[i], keys, keys + key, count, n, q, out);
     }
     s->room[i].status = status;
 }
@@ -1485,17 +1534,25 @@ static void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
 {
     LM__NO_CONTRACT
     const uint32_t function = LM__EXTRA(m, activation_function, LM_SILU);
-    size_t i;
+    float e[16]; /* an exponential each, computed together */
+    size_t i, part;
     (void)m;
-    for (i = 0; i < n && function == LM_SILU; i++) gate[i] = gate[i] / (1.0f + lm__exp(-gate[i])) * up[i];
+    for (; n && function <= LM_GELU; n -= part, gate += part, up += part) {
+        part = n < 16 ? n : 16;
+        for (i = 0; i < part; i++) e[i] = -gate[i];
 #if !LM_ONLY_LLAMA
-    /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
-       check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
-    for (i = 0; i < n && function == LM_GELU; i++) {
-        const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
-        gate[i] = x / (1.0f + lm__exp(-2.0f * u)) * up[i];
+        /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
+           check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
+        for (i = 0; i < part && function == LM_GELU; i++) {
+            const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
+            e[i] = -2.0f * u;
+        }
+#endif
+        lm__exp_all(e, part);
+        for (i = 0; i < part; i++) gate[i] = gate[i] / (1.0f + e[i]) * up[i];
     }
-    for (i = 0; i < n && function >= LM_RELU; i++) {
+#if !LM_ONLY_LLAMA
+    for (i = 0; i < n; i++) {
         const float x = gate[i] > 0.0f ? gate[i] : gate[i] - gate[i]; /* keeps NaN */
         gate[i] = (function == LM_RELU ? x : x * x) * up[i];
     }
