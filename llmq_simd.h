@@ -2722,10 +2722,10 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, and zeros up to a multiple
-   of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the windows of the rows.
-   aligned: j is a multiple of LLMQ__TILE, and runs end where chunks do. Otherwise the columns lie in
-   one run. */
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, and zeros up to a
+   multiple of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: windows of the rows.
+   aligned: j is a multiple of LLMQ__TILE, and runs end where chunks do. Otherwise the columns lie
+   in one run. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                  int aligned, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
