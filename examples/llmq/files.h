@@ -31,10 +31,28 @@ static void say_error(const char *format, va_list a)
     free(safe.s);
 }
 
+/* Files that are mapped: memory that the system fills from them where it is read. */
+typedef struct mapping {
+    const unsigned char *bytes;
+    size_t size;
+    FILE *f;
+    struct mapping *next;
+} mapping;
+static mapping *mappings;
+
+/* Has a mapped file become shorter? Its last page then has zeros, which look like anything. */
+static int is_input_lost(void)
+{
+    for (const mapping *m = mappings; m; m = m->next)
+        if (stream_size(m->f) < m->size) return 1;
+    return 0;
+}
+
 static void fail(const char *format, ...)
 {
     va_list a;
     va_start(a, format);
+    if (is_input_lost()) format = INPUT_IS_LOST;
     say_error(format, a);
     va_end(a);
     exit(EXIT_TROUBLE);
@@ -89,13 +107,6 @@ static unsigned char *read_stream(FILE *f, const char *path, size_t *size)
 /* All bytes of a file. */
 static unsigned char *read_file(const char *path, size_t *size) { return read_stream(open_input(path), path, size); }
 
-/* Files that are mapped: memory that the system fills from them where it is read. */
-typedef struct mapping {
-    const unsigned char *bytes;
-    size_t size;
-    struct mapping *next;
-} mapping;
-static mapping *mappings;
 
 static int force; /* --force: also over what is read, and over another run's results */
 
@@ -107,9 +118,8 @@ static const unsigned char *map_file(const char *path, size_t *size)
     const unsigned char *bytes = force ? NULL : map_stream(f, size);
     mapping *m;
     if (!bytes) return read_stream(f, path, size);
-    if (f != stdin) fclose(f);
     m = (mapping *)allocate(sizeof *m);
-    m->bytes = bytes, m->size = *size, m->next = mappings;
+    m->bytes = bytes, m->size = *size, m->f = f, m->next = mappings;
     mappings = m;
     return bytes;
 }
@@ -125,6 +135,7 @@ static void release(const void *bytes)
     }
     *m = found->next;
     unmap(found->bytes, found->size);
+    if (found->f != stdin) fclose(found->f);
     free(found);
 }
 
@@ -289,7 +300,8 @@ static void fail_to_write(const char *path, const target *t, int error, int is_b
 
 static void write_target(const char *path, const target *t, const void *bytes, size_t size)
 {
-    int error = 0, is_begun = 0;
+    int error = is_input_lost() ? EFAULT : 0, is_begun = 0;
+    if (error) fail_to_write(path, t, error, 0);
     if (t->kind == TARGET_STDOUT) {
         print_bytes(bytes, size);
         flush_output();
@@ -322,6 +334,7 @@ typedef struct result_file {
 static void end_output(result_file *o)
 {
     int error = o->error;
+    if (is_input_lost()) error = EFAULT;
     if (o->memory && !error) write_target(o->path, &o->t, o->memory, o->size);
     if (!o->memory) error = end_part(&o->file, error);
     if (error) fail_to_write(o->path, &o->t, error, 0);

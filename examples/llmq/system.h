@@ -220,6 +220,7 @@ static unsigned char *map_stream(FILE *f, size_t *size)
 }
 
 static void unmap(const void *at, size_t size) { (void)size, (void)UnmapViewOfFile(at); }
+static uint64_t stream_size(FILE *f) { (void)f; return UINT64_MAX; } /* no file that is mapped becomes shorter */
 static void forget_pages(uintptr_t at, size_t size) { (void)at, (void)size; } /* the system does, when it needs them */
 
 static uintptr_t page_size(void)
@@ -487,6 +488,13 @@ static unsigned char *map_stream(FILE *f, size_t *size)
 }
 
 static void unmap(const void *at, size_t size) { (void)munmap((void *)(uintptr_t)at, size); }
+
+/* Bytes that a file has now. */
+static uint64_t stream_size(FILE *f)
+{
+    struct stat s;
+    return fstat(fileno(f), &s) ? 0 : (uint64_t)s.st_size;
+}
 
 static uintptr_t page_size(void) { return (uintptr_t)sysconf(_SC_PAGESIZE); }
 
