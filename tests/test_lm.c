@@ -758,7 +758,7 @@ static void test_combinations(void)
         { { { "lm.window", U32, (1u << 24) + 1, 0 } }, LLMQ_E_CORRUPT, "lm.window", 1 },
         { { { "lm.window", U32, 1, 0 } }, LLMQ_OK, "", 1 },                     /* and no layer has it */
         { { { "lm.window", U32, 1, 0 }, { "lm.layer_kinds", BYTES, 0x0101, 2 } }, LLMQ_OK, "", 1 },
-        { { { "lm.window", U32, 1u << 24, 0 }, { "lm.layer_kinds", BYTES, 0x0001, 2 } }, LLMQ_OK, "", 1 }, /* > context */
+        { { { "lm.window", U32, 1u << 24, 0 }, { "lm.layer_kinds", BYTES, 0x0001, 2 } }, LLMQ_OK, "", 1 },
         { { { "lm.window", U32, 3, 0 }, { "lm.layer_kinds", BYTES, 0x0300, 2 },
             { "lm.rope_theta_local", F32, 0x3f800000u, 0 } }, LLMQ_OK, "", 1 },
         { { { "lm.window", U32, 3, 0 }, { "lm.layer_kinds", BYTES, 0x0001, 2 }, { "lm.rope_part", U32, 4, 0 } },
