@@ -159,6 +159,7 @@ typedef struct lm_model {
 /* Places in a layer where a watcher is called. Rows 0 ... count - 1 of the arrays of the state are
    the tokens of the call. */
 enum {
+    LM_AT_HEADS,      /* q, keys: before their norms; called if any layer has norms of heads */
     LM_AT_ATTENTION,  /* normed: input of wq wk wv; q, keys and values: as attention reads them, after RoPE */
     LM_AT_OUTPUT,     /* attention: input of wo */
     LM_AT_FEED,       /* normed: input of w1 w3; gate, up: their results */
@@ -1471,6 +1472,9 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
     if ((status = lm__add_bias(m, s, l, LM_BK, count, s->keys)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BV, count, s->values)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
+    if (m->vectors & (1u << LM_QNORM | 1u << LM_KNORM)
+        && (status = lm__look(s, LM_AT_HEADS, l, count, position)) != LLMQ_OK)
+        return status;
     if ((status = lm__norm(m, s, l, LM_QNORM, s->q, s->q, (size_t)count * m->heads)) != LLMQ_OK) return status;
     if ((status = lm__norm(m, s, l, LM_KNORM, s->keys, s->keys, (size_t)count * m->kv_heads)) != LLMQ_OK) return status;
 #endif

@@ -1,0 +1,142 @@
+/* test_sense_lm.c - examples/sense.h: traces and sums of the tiny models of tests/vectors/lm against
+   central differences of the outputs of their blocks, a weight at a time */
+#include <math.h>
+#include "check.h"
+#define LLMQ_IMPLEMENTATION
+#include "../llmq.h"
+#define LM_IMPLEMENTATION
+#include "../examples/lm.h"
+#define SENSE_IMPLEMENTATION
+#include "../examples/sense.h"
+#include "lm_models.h"
+
+enum { TOKENS = 10, MOST = 256 }; /* windows of models that have some are shorter; of a dimension */
+
+static lm_model model;
+static lm_state state;
+static float input[2][TOKENS * MOST];                    /* of its blocks, as the residual stream */
+static double expected[LM_LINEARS], column[LM_LINEARS][MOST]; /* traces, and their parts by column */
+
+/* The output of a block of layer l. */
+static const float *run_block(uint32_t l, int which)
+{
+    state.watch = NULL;
+    memcpy(state.x, input[which], TOKENS * model.dim * sizeof(float));
+    CHECK((which ? lm__feed_forward(&model, &state, l, TOKENS, 0) : lm__attention(&model, &state, l, TOKENS, 0)) == LLMQ_OK);
+    return state.normed;
+}
+
+static llmq_status run_layer(uint32_t l, lm_watcher watch, void *context)
+{
+    state.watch = watch, state.watch_context = context;
+    memcpy(state.x, input[0], TOKENS * model.dim * sizeof(float));
+    return lm_layer_forward(&model, &state, l, TOKENS, 0);
+}
+
+/* The trace of linear i: 2 sum |derivative of the block's output|^2 over its weights. */
+static void differentiate(uint32_t l, uint32_t i)
+{
+    static float up[TOKENS * MOST];
+    llmq_tensor *t = &model.layer[l].linear[i];
+    float *w = (float *)(uintptr_t)t->data;
+    const size_t n = TOKENS * (size_t)model.dim;
+    const int which = i >= LM_W1;
+    const float *down;
+    double power = 0;
+    float step;
+    uint32_t k;
+    size_t j;
+    for (k = 0; k < t->rows * t->cols; k++) power += (double)w[k] * (double)w[k];
+    step = 0.02f * (float)sqrt(power / (t->rows * t->cols));
+    memset(column[i], 0, sizeof column[i]);
+    for (k = 0, expected[i] = 0; k < t->rows * t->cols; k++) {
+        const float was = w[k];
+        double sum = 0;
+        w[k] = was + step;
+        memcpy(up, run_block(l, which), n * sizeof *up);
+        w[k] = was - step;
+        down = run_block(l, which);
+        w[k] = was;
+        for (j = 0; j < n; j++) sum += ((double)up[j] - (double)down[j]) * ((double)up[j] - (double)down[j]);
+        column[i][k % t->cols] += 2 * sum / (4.0 * (double)step * (double)step);
+        expected[i] += 2 * sum / (4.0 * (double)step * (double)step);
+    }
+}
+
+/* Watches the same window so many times, and compares the means. */
+static void compare(const char *name, uint32_t l, uint32_t samples, uint32_t windows)
+{
+    static const int sums[3] = { SENSE_WQ, SENSE_W1, SENSE_W3 }, linears[3] = { LM_WQ, LM_W1, LM_W3 };
+    const size_t size = sense_layer_size(&model, TOKENS);
+    void *memory = allocate(size);
+    sense_layer s;
+    uint32_t i, k, j;
+    CHECK(sense_layer_init(&s, &model, l, TOKENS, samples, memory, size) == LLMQ_OK);
+    for (k = 0; k < windows; k++) CHECK(run_layer(l, sense_watch, &s) == LLMQ_OK);
+    for (i = 0; i < LM_LINEARS; i++) {
+        const double trace = s.trace[i] / windows, error = sqrt(s.error[i]) / windows, off = fabs(trace - expected[i]);
+        check_at("%s, samples %lu, %s: %g +- %g, not %g", name, (unsigned long)samples, lm_linear_name[i], trace, error,
+                 expected[i]);
+        CHECK(off < 5 * error + 2e-3 * expected[i]);
+        CHECK(error < 0.05 * expected[i]);
+        if (i != LM_WO || samples) CHECK((error > 0) == (i <= LM_WO && (s.change || samples)));
+    }
+    for (k = 0; k < SENSE_SUMS; k++) { /* weights of tokens make the trace of the sum that of the linear layer */
+        static const int of[SENSE_SUMS] = { -1, -1, -1, -1, LM_WQ, LM_WK, LM_WV, LM_W1, LM_W3 };
+        double trace = 0;
+        for (j = 0; j < s.sum[k].cols && of[k] >= 0; j++) trace += (double)s.sum[k].h[(size_t)j * (j + 1) / 2 + j];
+        check_at("%s, sum %s: trace %g", name, sense_name[k], trace);
+        if (of[k] >= 0) CHECK(fabs(trace - s.trace[of[k]]) < 1e-4 * s.trace[of[k]]);
+    }
+    for (k = 0; k < 3 && !samples; k++) { /* and each column of these has its part */
+        double off = 0;
+        for (j = 0; j < model.dim; j++) {
+            const double mine = (double)s.sum[sums[k]].h[(size_t)j * (j + 1) / 2 + j] / windows;
+            off += fabs(mine - column[linears[k]][j]);
+        }
+        check_at("%s, sum %s: columns off by %g of %g", name, sense_name[sums[k]], off, expected[linears[k]]);
+        CHECK(off < (k == 0 && s.change ? 0.05 : 2e-3) * expected[linears[k]]);
+    }
+    check_at("%s", "");
+    free(memory);
+}
+
+/* softcap, scale: of scores; 0: as the model has them. With a softcap, half of each head has no RoPE. */
+static void test_model(const char *name, uint32_t l, int plain, float softcap, float scale)
+{
+    llmq_bundle b;
+    size_t size, bundle_size;
+    unsigned char *bytes = load(name, "gguf", &size), *bundle = convert(bytes, size, &bundle_size);
+    void *memory, *run;
+    uint32_t tokens[TOKENS], i, k;
+    CHECK(llmq_bundle_open(&b, bundle, bundle_size, NULL) == LLMQ_OK);
+    size = lm_model_size(&b);
+    CHECK(lm_model_init(&model, &b, memory = allocate(size), size) == LLMQ_OK);
+    if (softcap > 0.0f) model.attention_softcap = softcap, model.rope_part /= 2;
+    if (scale > 0.0f) model.attention_scale = scale;
+    size = lm_state_size(&model, TOKENS);
+    CHECK(lm_state_init(&state, &model, TOKENS, run = allocate(size), size) == LLMQ_OK);
+    CHECK(model.dim <= MOST && model.hidden <= MOST && lm__q(&model) <= MOST && l < model.layers);
+    CHECK(sense__is_plain(&model, TOKENS) == plain);
+    for (i = 0; i < TOKENS; i++) tokens[i] = llmq_random(5, i) % model.vocab;
+    CHECK(lm_embed(&model, &state, tokens, TOKENS) == LLMQ_OK);
+    for (i = 0; i < l; i++) CHECK(lm_layer_forward(&model, &state, i, TOKENS, 0) == LLMQ_OK);
+    memcpy(input[0], state.x, TOKENS * model.dim * sizeof(float));
+    CHECK(run_layer(l, NULL, NULL) == LLMQ_OK);
+    for (k = 0; k < TOKENS * model.dim; k++) input[1][k] = state.x[k] - model.residual_scale * state.normed[k];
+    for (i = 0; i < LM_LINEARS; i++) differentiate(l, i);
+    compare(name, l, 0, plain ? 1 : 150);
+    compare(name, l, 4, 300);
+    free(run);
+    free(memory);
+    free(bundle);
+    free(bytes);
+}
+
+int main(void)
+{
+    test_model("llama2", 0, 1, 0.0f, 0.4f);
+    test_model("gemma3", 0, 0, 2.0f, 0.0f); /* norms of heads and outputs, a window */
+    test_model("bitnet", 1, 0, 0.0f, 0.0f); /* norms before wo and w2 */
+    return check_done("test_sense_lm");
+}
