@@ -22,7 +22,7 @@ static const float *run_block(uint32_t l, int which)
 {
     state.watch = NULL;
     memcpy(state.x, input[which], TOKENS * model.dim * sizeof(float));
-    CHECK((which ? lm__feed_forward(&model, &state, l, TOKENS, 0) : lm__attention(&model, &state, l, TOKENS, 0)) == LLMQ_OK);
+    CHECK((which ? lm__feed_forward : lm__attention)(&model, &state, l, TOKENS, 0) == LLMQ_OK);
     return state.normed;
 }
 
@@ -60,6 +60,27 @@ static void differentiate(uint32_t l, uint32_t i)
         for (j = 0; j < n; j++) sum += ((double)up[j] - (double)down[j]) * ((double)up[j] - (double)down[j]);
         column[i][k % t->cols] += 2 * sum / (4.0 * (double)step * (double)step);
         expected[i] += 2 * sum / (4.0 * (double)step * (double)step);
+    }
+}
+
+/* Rotations and their transposes undo each other. (Traces hardly depend on that: a wrong one leaves
+   the lengths of derivatives nearly as they are.) */
+static void check_rotations(uint32_t l)
+{
+    static float v[MOST], was[MOST];
+    const uint32_t n = lm__q(&model);
+    sense_layer s;
+    uint32_t t, i;
+    memset(&s, 0, sizeof s);
+    s.m = &model, s.layer = l;
+    for (t = 0; t < TOKENS; t++) {
+        float off = 0;
+        for (i = 0; i < n; i++) v[i] = was[i] = (float)llmq_random(t, i) / 4294967296.0f;
+        lm__rotate(&model, &state, l, v, n, t);
+        CHECK((memcmp(v, was, n * sizeof *v) == 0) == (t == 0));
+        sense__turn_back(&s, &state, t, v, n);
+        for (i = 0; i < n; i++) off = fmaxf(off, fabsf(v[i] - was[i]));
+        CHECK(off < 1e-5f);
     }
 }
 
@@ -124,6 +145,7 @@ static void test_model(const char *name, uint32_t l, int plain, float softcap, f
     memcpy(input[0], state.x, TOKENS * model.dim * sizeof(float));
     CHECK(run_layer(l, NULL, NULL) == LLMQ_OK);
     for (k = 0; k < TOKENS * model.dim; k++) input[1][k] = state.x[k] - model.residual_scale * state.normed[k];
+    check_rotations(l);
     for (i = 0; i < LM_LINEARS; i++) differentiate(l, i);
     compare(name, l, 0, plain ? 1 : 150);
     compare(name, l, 4, 300);

@@ -224,6 +224,8 @@ if [ $all ]; then
     $alpha --out "$work/alpha2" --force > /dev/null 2>&1
     check "which it can write over" cmp -s "$work/alpha" "$work/alpha2"
 fi
+$alpha --threads 1 --out "$work/alpha1" > /dev/null 2>&1
+check "one thread finds the same" cmp "$work/alpha" "$work/alpha1"
 check "alpha without data" "$tool" alpha $model --random 64 --levels 0.1 --out "$work/alpha.random" > /dev/null 2>&1
 if [ $all ]; then
     check "alpha of the loss" "$tool" alpha $model --text $calib --tokens 64 --levels 0.1 --metric loss --out "$work/alpha.loss" > /dev/null 2>&1
