@@ -135,6 +135,10 @@ static void test_model(const char *name, uint32_t l, int plain, float softcap, f
     CHECK(lm_model_init(&model, &b, memory = allocate(size), size) == LLMQ_OK);
     if (softcap > 0.0f) model.attention_softcap = softcap, model.rope_part /= 2;
     if (scale > 0.0f) model.attention_scale = scale;
+    if (model.vectors >> LM_DNORM & 1) { /* and a norm of the outputs of w2, which no such model has */
+        model.vectors |= 1u << LM_POST2;
+        model.layer[l].vector[LM_POST2] = model.layer[l].vector[LM_NORM2];
+    }
     size = lm_state_size(&model, TOKENS);
     CHECK(lm_state_init(&state, &model, TOKENS, run = allocate(size), size) == LLMQ_OK);
     CHECK(model.dim <= MOST && model.hidden <= MOST && lm__q(&model) <= MOST && l < model.layers);
