@@ -47,6 +47,12 @@ extern const char *const sense_name[SENSE_SUMS];
    is one; 0 for the plain one. */
 int sense_sum(int linear, int aware);
 
+/* Of a key-value head: its traces, and how they ended. */
+typedef struct sense_head {
+    llmq_traces trace;
+    llmq_status status;
+} sense_head;
+
 typedef struct sense_layer {
     const lm_model *m;
     uint32_t layer;
@@ -63,15 +69,18 @@ typedef struct sense_layer {
     float *query;         /* [window][q]: scaled queries; NULL if the model's scores have the usual scale */
     float *output, *down; /* [dim][q]: W_O as floats; [hidden]: |column i of W2|^2, of outputs before their norm times
                              that norm's weights */
+    sense_head *head;     /* [kv_heads]; NULL: attention is not plain */
+    float *head_weight;   /* [kv_heads][3][window]: the part of each head in weight */
     float *heads;         /* [window][q + kv]: queries and keys before their norms; NULL: there are none */
     float *change;        /* [window][2 kv]: derivative by keys and by values; NULL: attention is plain */
     float *room;          /* of a query of a probe, or of a token of the feed-forward block */
-    unsigned char *work;
+    unsigned char *work;  /* [tasks][work_size] */
     size_t work_size;
 } sense_layer;
 
 /* Bytes of memory to watch one layer, in windows of up to `window` tokens; 0 if they do not fit
-   size_t. */
+   size_t. Heads of plain attention are up to m->tasks tasks of the state's runner; results have the
+   same bits for any number. */
 size_t sense_layer_size(const lm_model *m, uint32_t window);
 
 /* Zeros all sums, for layer l.
@@ -155,6 +164,9 @@ static int sense__is_plain(const lm_model *m, uint32_t window)
     return !(m->vectors & norms) && m->rope_part == m->head && !(m->attention_softcap > 0.0f);
 }
 
+/* Tasks of plain attention. */
+static uint32_t sense__tasks(const lm_model *m) { return m->tasks < m->kv_heads ? m->tasks : m->kv_heads; }
+
 /* Does a norm stand before w2, or behind it? */
 static int sense__has_feed_norms(const lm_model *m) { return (m->vectors & (1u << LM_DNORM | 1u << LM_POST2)) != 0; }
 
@@ -200,7 +212,10 @@ static void sense__place(sense_layer *s, const lm_model *m, uint32_t window, lm_
     s->room = (float *)lm__take(p, sense__room(m, window), sizeof(float), 1);
     s->output = (float *)lm__take(p, m->dim, lm__q(m), sizeof(float));
     s->down = (float *)lm__take(p, m->hidden, sizeof(float), 1);
-    s->work = (unsigned char *)lm__take(p, lm__max(s->work_size, (size_t)m->hidden * sizeof(float)), 1, 1);
+    s->head = plain ? (sense_head *)lm__take(p, m->kv_heads, sizeof(sense_head), 1) : NULL;
+    s->head_weight = plain ? (float *)lm__take(p, m->kv_heads, window, 3 * sizeof(float)) : NULL;
+    s->work_size = (lm__max(s->work_size, (size_t)m->hidden * sizeof(float)) + 15) / 16 * 16;
+    s->work = (unsigned char *)lm__take(p, s->work_size, plain ? sense__tasks(m) : 1, 1);
 }
 
 size_t sense_layer_size(const lm_model *m, uint32_t window)
@@ -444,36 +459,63 @@ static void sense__probe(sense_layer *s, const lm_state *st, uint32_t count)
     }
 }
 
+/* Key-value heads of plain attention: task i of n takes each n-th. a: without the arrays of a head. */
+typedef struct sense__job {
+    sense_layer *s;
+    const lm_state *st;
+    llmq_attention a;
+    uint32_t n;
+} sense__job;
+
+static void sense__heads_task(void *argument, uint32_t i)
+{
+    const sense__job *j = (const sense__job *)argument;
+    sense_layer *s = j->s;
+    const uint32_t group = j->a.queries * j->a.head;
+    const size_t w = s->window;
+    llmq_attention a = j->a;
+    uint32_t g;
+    for (g = i; g < s->m->kv_heads; g += j->n) {
+        float *weight = s->head_weight + g * 3 * w;
+        memset(weight, 0, 3 * w * sizeof *weight);
+        a.q = (s->query ? s->query : j->st->q) + (size_t)g * group;
+        a.wo = s->output + (size_t)g * group;
+        a.k = j->st->keys + (size_t)g * a.head;
+        a.v = j->st->values + (size_t)g * a.head;
+        a.seed = j->a.seed + g;
+        s->head[g].status = llmq_attention_traces(&a, &s->head[g].trace, weight, weight + w, weight + 2 * w,
+                                                  s->work + i * s->work_size, s->work_size);
+    }
+}
+
 /* Traces of wq, wk, wv and wo of plain attention and the weights of the tokens, from all key-value
-   heads, which llmq_attention_traces adds up. */
+   heads, which are added in their order. */
 static llmq_status sense__plain(sense_layer *s, const lm_state *st, uint32_t count)
 {
     const lm_model *m = s->m;
-    const uint32_t kv = lm__kv(m), w = s->window, q = lm__q(m), which = lm_layer_kind(m, s->layer) & LM_WINDOW;
+    const uint32_t kv = lm__kv(m), q = lm__q(m), which = lm_layer_kind(m, s->layer) & LM_WINDOW;
     const float scale = sense__scale(m), square = scale > 0.0f ? scale * scale : 1.0f;
-    llmq_attention a = sense__attention(m, s->layer, count);
-    llmq_status status = LLMQ_OK;
-    uint32_t g, t;
-    size_t i;
-    for (i = 0; i < (size_t)count * q && s->query; i++) s->query[i] = scale * st->q[i];
-    a.x = st->normed, a.x_stride = m->dim, a.q_stride = q, a.k_stride = a.v_stride = kv, a.wo_stride = q;
-    a.cosine = st->cosine[which], a.sine = st->sine[which], a.samples = s->samples < count ? s->samples : 0;
+    sense__job job = { s, st, sense__attention(m, s->layer, count), sense__tasks(m) };
+    uint32_t g, i;
+    size_t k;
+    for (k = 0; k < (size_t)count * q && s->query; k++) s->query[k] = scale * st->q[k];
+    job.a.x = st->normed, job.a.x_stride = m->dim, job.a.q_stride = q, job.a.k_stride = job.a.v_stride = kv;
+    job.a.wo_stride = q, job.a.cosine = st->cosine[which], job.a.sine = st->sine[which];
+    job.a.samples = s->samples < count ? s->samples : 0, job.a.seed = s->seed;
+    s->seed += m->kv_heads;
+    if (st->run && job.n > 1) st->run(st->run_context, sense__heads_task, &job, job.n);
+    else for (i = 0; i < job.n; i++) sense__heads_task(&job, i);
     for (g = 0; g < m->kv_heads; g++) {
-        llmq_traces trace;
-        a.q = (s->query ? s->query : st->q) + (size_t)g * a.queries * a.head;
-        a.wo = s->output + (size_t)g * a.queries * a.head;
-        a.k = st->keys + (size_t)g * a.head;
-        a.v = st->values + (size_t)g * a.head;
-        a.seed = s->seed++;
-        status = llmq_attention_traces(&a, &trace, s->weight, s->weight + w, s->weight + 2 * (size_t)w, s->work,
-                                       s->work_size);
-        if (status != LLMQ_OK) return status;
-        trace.q *= (double)square, trace.q_error *= (double)square; /* an error of wq is scaled, too */
-        s->trace[LM_WQ] += trace.q, s->trace[LM_WK] += trace.k, s->trace[LM_WV] += trace.v, s->trace[LM_WO] += trace.o;
-        s->error[LM_WQ] += trace.q_error * trace.q_error, s->error[LM_WK] += trace.k_error * trace.k_error,
-            s->error[LM_WV] += trace.v_error * trace.v_error, s->error[LM_WO] += trace.o_error * trace.o_error;
+        const llmq_traces *t = &s->head[g].trace;
+        if (s->head[g].status != LLMQ_OK) return s->head[g].status;
+        s->trace[LM_WQ] += (double)square * t->q, s->trace[LM_WK] += t->k; /* an error of wq is scaled, too */
+        s->trace[LM_WV] += t->v, s->trace[LM_WO] += t->o;
+        s->error[LM_WQ] += (double)square * (double)square * t->q_error * t->q_error;
+        s->error[LM_WK] += t->k_error * t->k_error, s->error[LM_WV] += t->v_error * t->v_error;
+        s->error[LM_WO] += t->o_error * t->o_error;
+        for (k = 0; k < 3 * (size_t)s->window; k++) s->weight[k] += s->head_weight[g * 3 * (size_t)s->window + k];
     }
-    for (t = 0; t < count; t++) s->weight[t] *= square;
+    for (i = 0; i < count; i++) s->weight[i] *= square;
     return LLMQ_OK;
 }
 

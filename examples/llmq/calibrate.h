@@ -246,7 +246,8 @@ static void write_imatrix(const char *path, const char *sums_path, const lm_mode
 static int command_sense(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
-    int tokens = 0, window = 0, samples = 32, prefix = 1;
+    int tokens = 0, window = 0, samples = 32, prefix = 1, threads = 2;
+    static pool workers;
     const option options[] = {
         OPT_NEEDED_INPUT("calib", 0, "FILE", text, "calibration text"),
         OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
@@ -258,6 +259,7 @@ static int command_sense(int argc, char **argv)
         OPT_WINDOW(window),
         OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0,
                      "queries of a window that the attention traces look at, 0: all"),
+        OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -278,7 +280,10 @@ static int command_sense(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
+    pool_start(&workers, threads);
+    m.model.tasks = (uint32_t)workers.threads;
     open_windows(&m, rest[0], size_of_window, size_of_window);
+    m.state.run = pool_run, m.state.run_context = &workers;
     ids = text_ids(&m, rest[0], text, tokens, &count);
     windows = (count + size_of_window - 1) / size_of_window;
     first = (uint32_t)((uint64_t)windows * (uint32_t)(k - 1) / (uint32_t)n) * size_of_window;
