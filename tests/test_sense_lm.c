@@ -185,7 +185,7 @@ static void test_model(const char *name, uint32_t l, int plain, float softcap, f
     if (plain) check_tasks(l);
     for (i = 0; i < LM_LINEARS; i++) differentiate(l, i);
     compare(name, l, 0, plain ? 1 : 100);
-    compare(name, l, 3, 200);
+    compare(name, l, 4, 400);
     free(run);
     free(memory);
     free(bundle);
