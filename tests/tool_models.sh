@@ -267,6 +267,8 @@ fault T21
 # take back what w1 and w3 are divided by
 for m in bitnet gemma3 qwen3; do
     check "$m, transformed" quietly "$TOOL" quantize "$root/tests/vectors/lm/$m.gguf" $m.llmq --format f32 --embed f32 --transform zigzag --calib text --calib-tokens 100
+    check "$m, sums" quietly "$TOOL" sense "$root/tests/vectors/lm/$m.gguf" --calib text --tokens 100 -o $m.sums
+    check "$m, with feedback" quietly "$TOOL" quantize "$root/tests/vectors/lm/$m.gguf" $m.g4 --format g4 --hessian $m.sums
     check "$m is the same model" grep -q 'KL from the reference 0.00000' <("$TOOL" ppl --own $m.llmq --reference "$root/tests/vectors/lm/$m.gguf" --text text --tokens 50)
 done
 

@@ -182,7 +182,7 @@ typedef struct sums {
     span run;                 /* what they were made of */
     int has_model;            /* do they say of which model they are? Those of before version 0.7 do not */
     uint32_t model;           /* its fingerprint */
-    uint32_t dim, hidden;     /* of its inputs */
+    uint32_t dim, hidden, heads; /* of its inputs: of w2 hidden, of wo heads, of the others dim */
 } sums;
 
 /* traces, their squared errors, powers of the stream and of what is added to it */
@@ -225,7 +225,7 @@ static int check_sum(sums *s, const llmq_entry *e, uint32_t *layer, int *which, 
             return wrong(p, "%s: %s has %zu bytes, not %d", s->path, e->name, e->size, TRACE_BYTES);
         return sums_finite(s, e, p);
     }
-    known = *which == SENSE_DOWN ? &s->hidden : &s->dim;
+    known = *which == SENSE_DOWN ? &s->hidden : *which == SENSE_OUTPUT ? &s->heads : &s->dim;
     n = inputs_of_sum(e->size);
     if (n == 0 || (*known && *known != n))
         return wrong(p, "%s: %s has %zu bytes, which is no sum of inputs like the others", s->path, e->name, e->size);
