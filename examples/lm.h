@@ -159,6 +159,7 @@ typedef struct lm_model {
 /* Places in a layer where a watcher is called. Rows 0 ... count - 1 of the arrays of the state are
    the tokens of the call. */
 enum {
+    LM_AT_HEADS,      /* q, keys: before their norms; called if any layer has norms of heads */
     LM_AT_ATTENTION,  /* normed: input of wq wk wv; q, keys and values: as attention reads them, after RoPE */
     LM_AT_OUTPUT,     /* attention: input of wo */
     LM_AT_FEED,       /* normed: input of w1 w3; gate, up: their results */
@@ -257,6 +258,8 @@ llmq_status lm_state_init(lm_state *s, const lm_model *m, uint32_t batch, void *
    Errors:
      LLMQ_E_ARG         a token, count or position is out of range
      LLMQ_E_NOT_FINITE  a key or value is NaN or infinite
+     LLMQ_E_CORRUPT     a number of rope_factors is below 1, in a model without memory, which does
+                        not look at them before
      errors of llmq_matmul, and the status of a watcher */
 llmq_status lm_forward(const lm_model *m, lm_state *s, const uint32_t *tokens, uint32_t count,
                        uint32_t position, float *logits);
@@ -599,7 +602,7 @@ uint32_t lm_layer_kind(const lm_model *m, uint32_t l)
    check: 2**24 * 2**8 == 2**32 */
 static llmq_status lm__complete(lm_model *m)
 {
-    lm__blame(m, LM__VALUE, "heads");
+    lm__blame(m, LM__VALUE, LM__EXTRA(m, head, 0) ? "head" : "heads");
     if (m->head == 0) {
         if (m->dim % m->heads) return LLMQ_E_CORRUPT;
         m->head = m->dim / m->heads;
@@ -733,13 +736,18 @@ static void lm__place_model(lm_model *m, lm__pool *p)
     for (l = 0; l < m->layers && vectors && m->layer; l++) m->layer[l].vector[LM_NORM1] = vectors + l * size;
 }
 
+/* Bytes of that memory; 0 if they do not fit size_t. */
+static size_t lm__measure(lm_model *m)
+{
+    lm__pool p = { NULL, 0 };
+    lm__place_model(m, &p);
+    return p.used == SIZE_MAX ? 0 : p.used;
+}
+
 size_t lm_model_size(const llmq_bundle *b)
 {
     lm_model m;
-    lm__pool p = { NULL, 0 };
-    if (lm__config(&m, b) != LLMQ_OK) return 0;
-    lm__place_model(&m, &p);
-    return p.used == SIZE_MAX ? 0 : p.used;
+    return lm__config(&m, b) == LLMQ_OK ? lm__measure(&m) : 0;
 }
 
 /* Finds a tensor and checks its shape. */
@@ -925,12 +933,13 @@ llmq_status lm_model_init(lm_model *m, const llmq_bundle *b, void *mem, size_t s
 {
     lm__pool p;
     llmq_status status = lm__config(m, b);
-    size_t need = mem ? lm_model_size(b) : 0;
+    size_t need;
     uint32_t l;
     m->bundle = *b;
     if (status == LLMQ_OK) status = lm__check_entries(m, b);
     if (status != LLMQ_OK) return status;
     lm__blame(m, LM__WHOLE, NULL);
+    need = mem ? lm__measure(m) : 0;
     if (mem && need == 0) return LLMQ_E_LIMIT;
     if (lm__misaligned(mem)) return LLMQ_E_ARG;
     if (mem ? size < need : size != 0) return LLMQ_E_WORKSPACE;
@@ -942,7 +951,7 @@ llmq_status lm_model_init(lm_model *m, const llmq_bundle *b, void *mem, size_t s
     if ((status = lm__tensor(b, "embed", m->vocab, m->dim, &m->embed)) != LLMQ_OK) return status;
     lm__blame(m, LM__WHOLE, "classifier");
     status = lm__tensor(b, "classifier", m->vocab, m->dim, &m->classifier);
-    if (status == LLMQ_E_NOT_FOUND) m->classifier = m->embed;
+    if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(b, "classifier", &l) != LLMQ_OK) m->classifier = m->embed;
     else if (status != LLMQ_OK) return status;
     if ((status = lm__activation_config(m, b)) != LLMQ_OK) return status;
     lm__blame(m, LM__WHOLE, NULL);
@@ -1099,7 +1108,11 @@ static llmq_status lm__place_state(lm_state *s, const lm_model *m, uint32_t batc
         s->cosine[i] = own ? (float *)lm__take(p, batch, half, f) : s->cosine[0];
         s->sine[i] = own ? (float *)lm__take(p, batch, half, f) : s->sine[0];
     }
-    for (l = 0; l < m->layers; l++) slots += lm__slots(m, s, l); /* at most 2^16 layers of 2^24 positions */
+    /* 2^16 layers of 2^24 positions may not fit size_t: it is SIZE_MAX then, which no memory has */
+    for (l = 0; l < m->layers; l++) {
+        const uint32_t n = lm__slots(m, s, l);
+        slots = slots > SIZE_MAX - n ? SIZE_MAX : slots + n;
+    }
     s->cache = (unsigned char *)lm__take(p, slots, m->kv_heads, s->key.row_size + s->value.row_size);
     s->activation = (llmq_activation *)lm__take(p, batch, sizeof *s->activation, 1);
     s->activation_memory = (unsigned char *)lm__take(p, s->activation_size, 1, 1);
@@ -1438,19 +1451,21 @@ static void lm__heads_task(void *argument, uint32_t i)
     const lm__heads *j = (const lm__heads *)argument;
     const lm_model *m = j->m;
     const lm_state *s = j->s;
-    const uint32_t share = m->heads / m->kv_heads, all = j->count * share, parts = (all + s->queries - 1) / s->queries;
+    const uint32_t share = m->heads / m->kv_heads;
+    const size_t all = (size_t)j->count * share, parts = (all + s->queries - 1) / s->queries; /* there is memory for all */
     const size_t key = (size_t)j->slots * s->key.row_size, value = (size_t)j->slots * s->value.row_size;
     llmq_status status = LLMQ_OK;
-    uint32_t pair, k;
+    size_t pair;
     for (pair = i; pair < parts * m->kv_heads && status == LLMQ_OK; pair += j->n) {
-        const uint32_t g = pair % m->kv_heads, from = pair / m->kv_heads * s->queries,
-                       count = all - from < s->queries ? all - from : s->queries;
+        const size_t g = pair % m->kv_heads, from = pair / m->kv_heads * s->queries;
+        const uint32_t count = all - from < s->queries ? (uint32_t)(all - from) : s->queries;
         unsigned char *keys = j->cache + g * (key + value);
+        uint32_t k;
         uint32_t n[LM__QUERIES];
         const float *q[LM__QUERIES];
         float *out[LM__QUERIES];
         for (k = 0; k < count; k++) {
-            const uint32_t token = j->first + (from + k) / share, position = j->position + token;
+            const uint32_t token = j->first + (uint32_t)((from + k) / share), position = j->position + token;
             const size_t at = ((size_t)token * m->heads + g * share + (from + k) % share) * m->head;
             n[k] = position < j->slots ? position + 1 : j->slots;
             q[k] = s->q + at, out[k] = s->attention + at;
@@ -1507,6 +1522,9 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
     if ((status = lm__add_bias(m, s, l, LM_BK, count, s->keys)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BV, count, s->values)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
+    if (m->vectors & (1u << LM_QNORM | 1u << LM_KNORM)
+        && (status = lm__look(s, LM_AT_HEADS, l, count, position)) != LLMQ_OK)
+        return status;
     if ((status = lm__norm(m, s, l, LM_QNORM, s->q, s->q, (size_t)count * m->heads)) != LLMQ_OK) return status;
     if ((status = lm__norm(m, s, l, LM_KNORM, s->keys, s->keys, (size_t)count * m->kv_heads)) != LLMQ_OK) return status;
 #endif
@@ -1601,7 +1619,10 @@ llmq_status lm_embed(const lm_model *m, lm_state *s, const uint32_t *tokens, uin
         status = llmq_tensor_decode(&m->embed, tokens[i], s->x + (size_t)i * m->dim, s->work, s->work_size);
     }
 #if !LM_ONLY_LLAMA
-    if (status == LLMQ_OK) lm__cap(s->x, (size_t)count * m->dim, m->embed_scale, 0.0f);
+    {
+        size_t k;
+        for (k = 0; k < (size_t)count * m->dim && status == LLMQ_OK; k++) s->x[k] *= m->embed_scale;
+    }
 #endif
     return status;
 }

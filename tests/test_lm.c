@@ -25,7 +25,8 @@ static const struct { const char *name; uint32_t rows, cols; } part[PARTS] = {
     { "w1", HIDDEN, DIM }, { "w2", DIM, HIDDEN }, { "w3", HIDDEN, DIM }, { "bq", 1, DIM }, { "bk", 1, KV },
     { "bv", 1, KV }
 };
-#define ENTRIES (7 + 3 + LAYERS * PARTS + 6)
+#define SAID 4 /* values that a test says at most */
+#define ENTRIES (7 + 3 + LAYERS * PARTS + 6 + SAID)
 #define MOST ((HIDDEN + 1) * (DIM + 1)) /* with room for a row or column too many */
 static float weight[LAYERS][PARTS][MOST], embed[MOST], classifier[MOST], norm[MOST];
 static unsigned char value[ENTRIES][4], stored[ENTRIES][MOST * 4], bundle_bytes[600000];
@@ -51,6 +52,9 @@ static struct {
     float theta, epsilon;                    /* 0: the model does not say it */
     int halves;                              /* -1: it says 0 */
     const char *more;                        /* one more tensor, of 1 x DIM numbers */
+    const float *numbers;                    /* of it; NULL: those of the norm */
+    /* values, of the configuration or more of them, of `size` bytes (0: four), up to the first without a name */
+    struct { const char *name; uint32_t type, bits; size_t size; } said[SAID];
 } change;
 
 static int is(const char *name, const char *changed) { return changed && strcmp(name, changed) == 0; }
@@ -74,6 +78,20 @@ static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float
     ++*n;
 }
 
+/* Adds the values that `change` says, or puts them in place of those of these names. */
+static void say_values(llmq_entry *e, uint32_t *n)
+{
+    uint32_t i, k;
+    for (i = 0; i < SAID && change.said[i].name; i++) {
+        for (k = 0; k < *n && !is(e[k].name, change.said[i].name);) k++;
+        if (k == *n) ++*n;
+        memset(&e[k], 0, sizeof e[k]);
+        e[k].name = change.said[i].name, e[k].kind = LLMQ_KIND_VALUE, e[k].type = change.said[i].type;
+        e[k].data = value[k], e[k].size = change.said[i].size ? change.said[i].size : 4;
+        put32(value[k], change.said[i].bits);
+    }
+}
+
 static void make_bundle(llmq_bundle *b, const char *format)
 {
     static llmq_entry e[ENTRIES];
@@ -90,6 +108,7 @@ static void make_bundle(llmq_bundle *b, const char *format)
         e[n].type = change.type;
         changed = 1;
     }
+    say_values(e, &n);
     add_tensor(e, &n, "embed", embed, VOCAB, DIM, format);
     if (change.classifier) add_tensor(e, &n, "classifier", classifier, VOCAB, DIM, format);
     add_tensor(e, &n, "norm", norm, 1, DIM, format);
@@ -99,7 +118,7 @@ static void make_bundle(llmq_bundle *b, const char *format)
             if (is(names[n], change.missing) || (i >= BQ && !change.biases[l][i - BQ])) continue;
             add_tensor(e, &n, names[n], weight[l][i], part[i].rows, part[i].cols, format);
         }
-    if (change.more) add_tensor(e, &n, change.more, norm, 1, DIM, format);
+    if (change.more) add_tensor(e, &n, change.more, change.numbers ? change.numbers : norm, 1, DIM, format);
     for (i = 0; i < 3; i++) {
         static const char *const name[3] = { "lm.rope_theta", "lm.norm_epsilon", "lm.rope_halves" };
         const float number = i == 0 ? change.theta : change.epsilon;
@@ -605,6 +624,272 @@ static void test_hostile(void)
              sizeof(size_t) < 8 ? LLMQ_E_LIMIT : LLMQ_E_WORKSPACE);
 }
 
+/* What becomes of the bundle as it is changed: the status of lm_model_init, or else of running it,
+   near the first position and at the last one that there is. All logits are then finite. */
+static llmq_status outcome(const char *format, int views)
+{
+    llmq_bundle b;
+    llmq_status status;
+    uint32_t i, v;
+    make_bundle(&b, format);
+    status = lm_model_init(&model, &b, views ? model_memory.byte : NULL, views ? sizeof model_memory.byte : 0);
+    if (status != LLMQ_OK) return status;
+    model.cache.window = 8;
+    open_state(2);
+    status = lm_forward(&model, &state, tokens, 2, 0, logits[0]);
+    if (status != LLMQ_OK) return status;
+    CHECK_EQ(lm_forward(&model, &state, tokens, 1, (1u << 24) - 1, logits[2]), LLMQ_OK);
+    for (i = 0; i < 3; i++)
+        for (v = 0; v < VOCAB; v++) CHECK(logits[i][v] - logits[i][v] == 0.0f);
+    return LLMQ_OK;
+}
+
+#define U32 LLMQ_VALUE_U32
+#define F32 LLMQ_VALUE_F32
+#define BYTES LLMQ_VALUE_BYTES
+
+/* A number of the model is used if it is in the range that lm.h says, and refused by its name if
+   not: whatever bits are there, of this type or of another one. */
+static void test_ranges(void)
+{
+    static const struct { const char *name; float least, most; } real[] = {
+        { "lm.rope_theta", 1.0f, 1e30f }, { "lm.norm_epsilon", 1e-12f, 1.0f },
+        { "lm.aclip", 1.4013e-45f, 1.0f },
+        { "lm.rope_theta_local", 1.0f, 1e30f }, { "lm.rope_scale", 1e-6f, 1.0f },
+        { "lm.embed_scale", 1e-6f, 1e6f }, { "lm.residual_scale", 1e-6f, 1e6f }, { "lm.attention_scale", 1e-6f, 1e6f },
+        { "lm.logit_scale", 1e-6f, 1e6f }, { "lm.attention_softcap", 1e-3f, 1e6f }, { "lm.logit_softcap", 1e-3f, 1e6f }
+    };
+    static const uint32_t never[] = { 0, 0x80000000u, 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00000u, 0x7f800001u,
+                                      0x7f7fffffu, 0xff7fffffu, 0xbf800000u, 0xffffffffu, 0x80000001u };
+    uint32_t i, k;
+    char fault[256];
+    memset(&change, 0, sizeof change);
+    for (i = 0; i < sizeof real / sizeof *real; i++) {
+        const uint32_t least = bits_of(real[i].least), most = bits_of(real[i].most);
+        const int known = !LM_ONLY_LLAMA || i < 3;
+        change.said[0].name = real[i].name, change.said[0].type = F32;
+        for (k = 0; k < 4 + sizeof never / sizeof *never; k++) {
+            const uint32_t bits = k == 0 ? least : k == 1 ? most : k == 2 ? least - 1 : k == 3 ? most + 1
+                                  : never[k - 4];
+            const int built = known && !(LLMQ_NO_ACTIVATION_OPTIONS && i == 2 && k == 0);
+            check_at("%s = %08lx", real[i].name, (unsigned long)bits);
+            change.said[0].bits = bits;
+            if (built && k < 2) {
+                CHECK_EQ(outcome("g4", 0), LLMQ_OK);
+                CHECK_EQ(outcome("g4", 1), LLMQ_OK);
+            } else {
+                check_refused(built ? LLMQ_E_CORRUPT : LLMQ_E_UNSUPPORTED);
+                CHECK(is(real[i].name, lm_model_fault(&model, fault)));
+            }
+        }
+    }
+    memset(&change, 0, sizeof change);
+    check_at("%s", "");
+}
+
+/* Whole numbers, and values that do not fit each other. Heads are of DIM / HEADS = 12 elements. */
+static void test_combinations(void)
+{
+    static const struct {
+        struct { const char *name; uint32_t type, bits; size_t size; } said[3];
+        llmq_status status;
+        const char *fault;
+        int extra; /* 1: of a value that LM_ONLY_LLAMA has not */
+    } cases[] = {
+        { { { "lm.context", U32, 1, 0 } }, LLMQ_OK, "", 0 },
+        { { { "lm.context", U32, 1u << 24, 0 } }, LLMQ_OK, "", 0 },
+        { { { "lm.context", U32, (1u << 24) + 1, 0 } }, LLMQ_E_CORRUPT, "lm.context", 0 },
+        { { { "lm.dim", U32, 1u << 24, 0 } }, LLMQ_E_CORRUPT, "lm.heads", 0 }, /* no multiple of 6 */
+        { { { "lm.dim", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.dim", 0 },
+        { { { "lm.dim", U32, 1u << 24, 0 }, { "lm.heads", U32, 2, 0 } }, LLMQ_E_CORRUPT, "embed", 0 },
+        { { { "lm.hidden", U32, 1u << 24, 0 } }, LLMQ_E_CORRUPT, "layers.0.w1", 0 },
+        { { { "lm.hidden", U32, 0x80000000u, 0 } }, LLMQ_E_CORRUPT, "lm.hidden", 0 },
+        { { { "lm.layers", U32, 1, 0 } }, LLMQ_E_UNSUPPORTED, "layers.1.norm1", 0 },
+        { { { "lm.layers", U32, 65536, 0 } }, LLMQ_E_NOT_FOUND, "layers.2.wq", 0 },
+        { { { "lm.layers", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.layers", 0 },
+        { { { "lm.vocab", U32, 1u << 24, 0 } }, LLMQ_E_CORRUPT, "embed", 0 },
+        { { { "lm.vocab", U32, 0x80000001u, 0 } }, LLMQ_E_CORRUPT, "lm.vocab", 0 },
+        { { { "lm.heads", U32, 1u << 24, 0 } }, LLMQ_E_CORRUPT, "lm.heads", 0 },
+        { { { "lm.heads", U32, (1u << 24) + 1, 0 } }, LLMQ_E_CORRUPT, "lm.heads", 0 },
+        { { { "lm.heads", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.heads", 0 },
+        { { { "lm.heads", U32, 24, 0 } }, LLMQ_E_CORRUPT, "lm.heads", 0 },     /* 24 of 3 elements, which is odd */
+        { { { "lm.heads", U32, 36, 0 } }, LLMQ_E_CORRUPT, "layers.0.wk", 0 },  /* 36 of 2, 2 of keys */
+        { { { "lm.kv_heads", U32, 12, 0 } }, LLMQ_E_CORRUPT, "lm.kv_heads", 0 }, /* more than of queries */
+        { { { "lm.kv_heads", U32, 5, 0 } }, LLMQ_E_CORRUPT, "lm.kv_heads", 0 },
+        { { { "lm.kv_heads", U32, 6, 0 } }, LLMQ_E_CORRUPT, "layers.0.wk", 0 },
+        { { { "lm.kv_heads", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.kv_heads", 0 },
+        { { { "lm.rope_halves", U32, 1, 0 } }, LLMQ_OK, "", 0 },
+        { { { "lm.rope_halves", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.rope_halves", 0 },
+        { { { "lm.abits", U32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.abits", 0 },
+        { { { "lm.abits", U32, 31, 0 } }, LLMQ_E_CORRUPT, "lm.abits", 0 },
+        { { { "lm.abits", U32, 33, 0 } }, LLMQ_E_CORRUPT, "lm.abits", 0 },
+        { { { "lm.abits", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.abits", 0 },
+        { { { "lm.abits", U32, 32, 0 } }, LLMQ_OK, "", 0 },
+        { { { "lm.azero", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.azero", 0 },
+        { { { "lm.ascales", U32, 0x80000000u, 0 } }, LLMQ_E_CORRUPT, "lm.ascales", 0 },
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+        { { { "lm.abits", U32, 2, 0 }, { "lm.aclip", F32, 1, 0 }, { "lm.ascales", U32, 2, 0 } }, LLMQ_OK, "", 0 },
+        { { { "lm.abits", U32, 8, 0 }, { "lm.azero", U32, 1, 0 }, { "lm.aclip", F32, 1, 0 } }, LLMQ_OK, "", 0 },
+#endif
+        { { { "lm.head", U32, HEAD, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.head", U32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.head", 1 },
+        { { { "lm.head", U32, HEAD - 1, 0 } }, LLMQ_E_CORRUPT, "lm.head", 1 },
+        { { { "lm.head", U32, HEAD - 2, 0 } }, LLMQ_E_CORRUPT, "layers.0.wq", 1 },
+        { { { "lm.head", U32, 1u << 24, 0 } }, LLMQ_E_CORRUPT, "lm.head", 1 },  /* 6 of them are over 2^24 */
+        { { { "lm.head", U32, 0xfffffffeu, 0 } }, LLMQ_E_CORRUPT, "lm.head", 1 },
+        { { { "lm.head", U32, 4, 0 }, { "lm.heads", U32, 1u << 22, 0 } }, LLMQ_E_CORRUPT, "layers.0.wq", 1 },
+        { { { "lm.head", U32, 6, 0 }, { "lm.heads", U32, 1u << 22, 0 } }, LLMQ_E_CORRUPT, "lm.head", 1 },
+        { { { "lm.head", U32, HEAD, 0 }, { "lm.heads", U32, 4, 0 } }, LLMQ_E_CORRUPT, "layers.0.wq", 1 },
+        { { { "lm.activation", U32, LM_RELU_SQUARED, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.activation", U32, LM_RELU, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.activation", U32, LM_GELU, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.activation", U32, LM_SILU, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.activation", U32, LM_RELU_SQUARED + 1, 0 } }, LLMQ_E_CORRUPT, "lm.activation", 1 },
+        { { { "lm.activation", U32, 0xffffffffu, 0 } }, LLMQ_E_CORRUPT, "lm.activation", 1 },
+        { { { "lm.rope_part", U32, 2, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.rope_part", U32, 2, 0 }, { "lm.rope_halves", U32, 1, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.rope_part", U32, HEAD, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.rope_part", U32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.rope_part", 1 },
+        { { { "lm.rope_part", U32, HEAD - 1, 0 } }, LLMQ_E_CORRUPT, "lm.rope_part", 1 },
+        { { { "lm.rope_part", U32, HEAD + 2, 0 } }, LLMQ_E_CORRUPT, "lm.rope_part", 1 },
+        { { { "lm.rope_part", U32, 0xfffffffeu, 0 } }, LLMQ_E_CORRUPT, "lm.rope_part", 1 },
+        { { { "lm.rope_part", U32, 4, 0 }, { "lm.head", U32, 2, 0 } }, LLMQ_E_CORRUPT, "lm.rope_part", 1 },
+        { { { "lm.window", U32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.window", 1 },
+        { { { "lm.window", U32, (1u << 24) + 1, 0 } }, LLMQ_E_CORRUPT, "lm.window", 1 },
+        { { { "lm.window", U32, 1, 0 } }, LLMQ_OK, "", 1 },                     /* and no layer has it */
+        { { { "lm.window", U32, 1, 0 }, { "lm.layer_kinds", BYTES, 0x0101, 2 } }, LLMQ_OK, "", 1 },
+        { { { "lm.window", U32, 1u << 24, 0 }, { "lm.layer_kinds", BYTES, 0x0001, 2 } }, LLMQ_OK, "", 1 },
+        { { { "lm.window", U32, 3, 0 }, { "lm.layer_kinds", BYTES, 0x0300, 2 },
+            { "lm.rope_theta_local", F32, 0x3f800000u, 0 } }, LLMQ_OK, "", 1 },
+        { { { "lm.window", U32, 3, 0 }, { "lm.layer_kinds", BYTES, 0x0001, 2 }, { "lm.rope_part", U32, 4, 0 } },
+          LLMQ_OK, "", 1 },
+        { { { "lm.layer_kinds", BYTES, 0x0202, 2 } }, LLMQ_OK, "", 1 },         /* no layer has RoPE */
+        { { { "lm.layer_kinds", BYTES, 0x0100, 2 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 }, /* a window of no size */
+        { { { "lm.layer_kinds", BYTES, 0x0400, 2 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.layer_kinds", BYTES, 0x00ff, 2 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.layer_kinds", BYTES, 0, 1 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.layer_kinds", BYTES, 0, 3 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.layer_kinds", U32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.layer_kinds", F32, 0, 0 } }, LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "lm.window", U32, 2, 0 }, { "lm.layer_kinds", BYTES, 0x0101, 2 }, { "lm.layers", U32, 1, 0 } },
+          LLMQ_E_CORRUPT, "lm.layer_kinds", 1 },
+        { { { "classifier", U32, 0, 0 } }, LLMQ_E_NOT_FOUND, "classifier", 0 },
+        { { { "rope_factors", U32, 0, 0 } }, LLMQ_E_NOT_FOUND, "rope_factors", 1 }
+    };
+    uint32_t i, k;
+    char fault[256];
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        llmq_status with;
+        if (LM_ONLY_LLAMA && cases[i].extra) continue;
+        memset(&change, 0, sizeof change);
+        for (k = 0; k < 3; k++) {
+            change.said[k].name = cases[i].said[k].name, change.said[k].type = cases[i].said[k].type;
+            change.said[k].bits = cases[i].said[k].bits, change.said[k].size = cases[i].said[k].size;
+        }
+        check_at("case %lu, %s = %08lx", (unsigned long)i, cases[i].said[0].name, (unsigned long)cases[i].said[0].bits);
+        with = outcome("g4", 1);
+        /* memory for so large a model is asked for before its tensors are looked at */
+        CHECK(with == cases[i].status || (with == LLMQ_E_WORKSPACE && cases[i].status != LLMQ_OK));
+        CHECK_EQ(outcome("g4", 0), cases[i].status);
+        CHECK(is(cases[i].fault, lm_model_fault(&model, fault)));
+    }
+    memset(&change, 0, sizeof change);
+    check_at("%s", "");
+}
+
+/* Every value of the model, as an entry of any other type, of another length, or as a tensor. */
+static void test_types(void)
+{
+    static const uint32_t types[] = { LLMQ_VALUE_U32, LLMQ_VALUE_F32, LLMQ_VALUE_BYTES, LLMQ_VALUE_TEXT };
+    char name[32], fault[256];
+    llmq_entry e;
+    uint32_t i, k;
+    memset(&change, 0, sizeof change);
+    for (i = 0; i < LM__VALUES + LM__OPTIONS; i++) {
+        const struct lm__value *v = i < LM__VALUES ? &lm__value[i] : &lm__option[i - LM__VALUES];
+        const llmq_status missing = i < LM__REQUIRED ? LLMQ_E_NOT_FOUND : LLMQ_E_CORRUPT;
+        snprintf(name, sizeof name, "lm.%s", v->name);
+        for (k = 0; k < 4; k++) {
+            if (types[k] == v->type) continue;
+            check_at("%s of type %lu", name, (unsigned long)types[k]);
+            change.said[0].name = name, change.said[0].type = types[k], change.said[0].bits = 0x20202020u;
+            check_refused(missing);
+            CHECK(is(name, lm_model_fault(&model, fault)));
+        }
+        change.said[0].name = NULL;
+        if (i >= LM__REQUIRED) {
+            change.more = name; /* options are read last, behind all names */
+            check_refused(i < LM__VALUES ? LLMQ_E_CORRUPT : LLMQ_E_UNSUPPORTED);
+            CHECK(is(name, lm_model_fault(&model, fault)));
+            change.more = NULL;
+        }
+        memset(&e, 0, sizeof e); /* other lengths are in no bundle */
+        e.name = name, e.kind = LLMQ_KIND_VALUE, e.type = v->type, e.data = value, e.size = 8;
+        CHECK_EQ(llmq_bundle_write_memory(&e, 1, bundle_bytes, sizeof bundle_bytes), LLMQ_E_ARG);
+        e.size = 3;
+        CHECK_EQ(llmq_bundle_write_memory(&e, 1, bundle_bytes, sizeof bundle_bytes), LLMQ_E_ARG);
+    }
+    check_at("%s", "");
+}
+
+#if !LM_ONLY_LLAMA
+/* Factors of RoPE: their shape, and numbers below 1 or that are none. */
+static void test_factors(void)
+{
+    static const struct { uint32_t rows, cols; float first, last; llmq_status status; } cases[] = {
+        { 1, HEAD / 2, 1.0f, 8.0f, LLMQ_OK }, { 1, HEAD / 2, 6e4f, 1.0f, LLMQ_OK },
+        { 1, HEAD / 2, 1.0f, 0.999f, LLMQ_E_CORRUPT },
+        { 1, HEAD / 2, 0.0f, 2.0f, LLMQ_E_CORRUPT },
+        { 1, HEAD / 2, -1.0f, 2.0f, LLMQ_E_CORRUPT },
+        { 1, HEAD / 2 - 1, 2.0f, 2.0f, LLMQ_E_CORRUPT }, { 1, HEAD / 2 + 1, 2.0f, 2.0f, LLMQ_E_CORRUPT },
+        { 2, HEAD / 2, 2.0f, 2.0f, LLMQ_E_CORRUPT }
+    };
+    static float numbers[2 * DIM];
+    uint32_t i, k;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_at("factors %lu", (unsigned long)i);
+        for (k = 0; k < 2 * DIM; k++) numbers[k] = 1.5f;
+        numbers[0] = cases[i].first, numbers[HEAD / 2 - 1] = cases[i].last;
+        memset(&change, 0, sizeof change);
+        change.more = change.reshaped = "rope_factors", change.numbers = numbers;
+        change.rows = cases[i].rows, change.cols = cases[i].cols;
+        CHECK_EQ(outcome("f32", 1), cases[i].status);
+        CHECK_EQ(outcome("f32", 0), cases[i].status); /* without memory lm_forward looks at numbers */
+    }
+    memset(&change, 0, sizeof change);
+    check_at("%s", "");
+}
+#endif
+
+/* More positions in all layers than a size_t may hold: layers that share one set of tensors. */
+static void test_positions(void)
+{
+    static const uint32_t layers[] = { 1, 255, 256, 257, 512 };
+    llmq_bundle b;
+    uint32_t i;
+    make_bundle(&b, "g4");
+    CHECK_EQ(lm_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte), LLMQ_OK);
+    CHECK_EQ(llmq_format_find(&model.cache.key, "g2", 0), LLMQ_OK);
+    model.cache.value = model.cache.key;
+    model.cache.window = 1u << 24;
+    for (i = 0; i < sizeof layers / sizeof *layers; i++) {
+        static lm_layer layer[512];
+        uint32_t l;
+        for (l = 0; l < layers[i]; l++) layer[l] = model.layer[0];
+        {
+            lm_model many = model;
+            size_t size, least;
+            many.layers = layers[i], many.layer = layer;
+            size = lm_state_size(&many, 1);
+            least = (size_t)2 * KV_HEADS * 4; /* bytes of a position in a layer: 12 elements of 2 bits, and scales */
+            check_at("%lu layers", (unsigned long)layers[i]);
+            CHECK(size == 0 || size / least / layers[i] >= 1u << 24);
+            CHECK(size != 0 || sizeof(size_t) < 8);
+        }
+    }
+    check_at("%s", "");
+}
+
 /* Keys and values in formats of any kind, each its own. */
 static void test_caches(void)
 {
@@ -877,6 +1162,13 @@ int main(void)
     test_sizes();
     test_errors();
     test_hostile();
+    test_ranges();
+    test_combinations();
+    test_types();
+#if !LM_ONLY_LLAMA
+    test_factors();
+#endif
+    test_positions();
     test_caches();
     test_transforms();
 #if !LLMQ_NO_ACTIVATION_OPTIONS

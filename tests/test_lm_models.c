@@ -4,19 +4,11 @@
    project, as all suites. */
 #include <math.h>
 #include "check.h"
-#include "files.h"
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
-#define GGUF_IMPLEMENTATION
-#include "../examples/gguf.h"
-#define JSON_IMPLEMENTATION
-#include "../examples/json.h"
-#define SAFETENSORS_IMPLEMENTATION
-#include "../examples/safetensors.h"
-#define IMPORT_IMPLEMENTATION
-#include "../examples/import.h"
 #define LM_IMPLEMENTATION
 #include "../examples/lm.h"
+#include "lm_models.h"
 
 #define VOCAB 272 /* of every model */
 #define TOKENS 24
@@ -28,14 +20,6 @@ typedef struct oracle { /* what NAME.logits holds */
 
 static const char *const models[] = { "llama2", "llama31", "smollm2", "mistral", "mobilellm", "smollm3", "qwen25",
                                       "qwen3", "gemma3", "gemma3_linear", "gemma2", "granite", "bitnet" };
-
-/* The whole file tests/vectors/lm/NAME.SUFFIX in memory that the caller frees. */
-static unsigned char *load(const char *name, const char *suffix, size_t *size)
-{
-    char path[120];
-    (void)snprintf(path, sizeof path, "tests/vectors/lm/%s.%s", name, suffix);
-    return load_file(path, size);
-}
 
 /* 0 if the bytes are not laid out as lm_models.py says, or a number among them is out of range */
 static int load_oracle(oracle *o, const unsigned char *bytes, size_t size)
@@ -54,42 +38,6 @@ static int load_oracle(oracle *o, const unsigned char *bytes, size_t size)
             if (!(o->logits[i][j] > -100 && o->logits[i][j] < 100)) return 0;
         }
     return 1;
-}
-
-/* A bundle of a GGUF file, all tensors as f32. The caller frees it. */
-static unsigned char *convert(const unsigned char *bytes, size_t size, size_t *out)
-{
-    static import_model m;
-    static import_entry source[200];
-    static llmq_entry e[232];
-    gguf g;
-    unsigned char *bundle;
-    uint32_t i, r, n = 0;
-    CHECK(gguf_open(&g, bytes, size) == LLMQ_OK);
-    CHECK(import_open_gguf(&m, &g, 1) == LLMQ_OK);
-    if (m.fault[0] || m.tensors > COUNT(source)) {
-        printf("%s: %u tensors\n", m.fault, m.tensors);
-        exit(2);
-    }
-    for (; n < m.values; n++) CHECK(import_value(&m, n, &e[n]) == LLMQ_OK);
-    for (i = 0; i < m.tensors; i++, n++) {
-        float *rows;
-        CHECK(import_tensor(&m, i, &source[i]) == LLMQ_OK);
-        rows = (float *)malloc((size_t)source[i].rows * source[i].cols * sizeof *rows);
-        for (r = 0; r < source[i].rows; r++)
-            CHECK(import_row(&source[i], r, rows + (size_t)r * source[i].cols) == LLMQ_OK);
-        memset(&e[n], 0, sizeof e[n]);
-        e[n].name = source[i].name, e[n].kind = LLMQ_KIND_TENSOR, e[n].t2 = -1.0f;
-        e[n].rows = source[i].rows, e[n].cols = source[i].cols, e[n].data = rows;
-        CHECK(llmq_format_find(&e[n].format, "f32", 0) == LLMQ_OK);
-        e[n].size = llmq_tensor_size(&e[n].format, e[n].rows, e[n].cols);
-    }
-    *out = llmq_bundle_size(e, n);
-    bundle = (unsigned char *)malloc(*out);
-    CHECK(llmq_bundle_write_memory(e, n, bundle, *out) == LLMQ_OK);
-    for (i = 0; i < n; i++)
-        if (e[i].kind == LLMQ_KIND_TENSOR) free((void *)(uintptr_t)e[i].data);
-    return bundle;
 }
 
 static uint32_t most_tasks; /* that a job has had */

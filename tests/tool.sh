@@ -82,7 +82,7 @@ check "sense" $sense -o "$work/sums" --imatrix "$work/im.gguf" > "$work/sense.ou
 check "it says what it did" grep -qE 'sums over 1500 tokens for 4 layers; [0-9.]+ s' "$work/sense.out"
 check "no part is left" test ! -e "$work/sums.layer0"
 $sense -o "$work/cut" > /dev/null 2>&1 & pid=$!
-for i in $(seq 200); do [ -e "$work/cut.layer1" ] && break; sleep 0.02; done
+for i in $(seq 2000); do [ -e "$work/cut.layer1" ] && break; sleep 0.02; done
 kill $pid; wait $pid 2> /dev/null
 check "parts of a run that was stopped" test -e "$work/cut.layer0" -a ! -e "$work/cut"
 touch -d '2001-01-01' "$work/cut.layer0"
@@ -227,6 +227,8 @@ if [ $all ]; then
     $alpha --out "$work/alpha2" --force > /dev/null 2>&1
     check "which it can write over" cmp -s "$work/alpha" "$work/alpha2"
 fi
+$alpha --threads 1 --out "$work/alpha1" > /dev/null 2>&1
+check "one thread finds the same" cmp "$work/alpha" "$work/alpha1"
 check "alpha without data" "$tool" alpha $model --random 64 --levels 0.1 --out "$work/alpha.random" > /dev/null 2>&1
 if [ $all ]; then
     check "alpha of the loss" "$tool" alpha $model --text $calib --tokens 64 --levels 0.1 --metric loss --out "$work/alpha.loss" > /dev/null 2>&1

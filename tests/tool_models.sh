@@ -331,6 +331,15 @@ $python "$root/tests/gen/bundle.py" dump grids.llmq > dump
 check "as Python reads it" test "$(grep -cE 'grid\.v(1n3|2n6)' dump)" -ge 2
 fault T21
 
+# transforms of models of other kinds: what is folded into the layers before leaves the model what it was. BitNet's norm before w2 would
+# take back what w1 and w3 are divided by
+for m in bitnet gemma3 qwen3; do
+    check "$m, transformed" quietly "$TOOL" quantize "$root/tests/vectors/lm/$m.gguf" $m.llmq --format f32 --embed f32 --transform zigzag --calib text --calib-tokens 100
+    check "$m, sums" quietly "$TOOL" sense "$root/tests/vectors/lm/$m.gguf" --calib text --tokens 100 -o $m.sums
+    check "$m, with feedback" quietly "$TOOL" quantize "$root/tests/vectors/lm/$m.gguf" $m.g4 --format g4 --hessian $m.sums
+    check "$m is the same model" grep -q 'KL from the reference 0.00000' <("$TOOL" ppl --own $m.llmq --reference "$root/tests/vectors/lm/$m.gguf" --text text --tokens 50)
+done
+
 # T22: names and texts that a terminal would obey
 safe() { ! grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xff' <<< "$1"; }
 export LC_ALL=C

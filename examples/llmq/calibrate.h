@@ -246,7 +246,8 @@ static void write_imatrix(const char *path, const char *sums_path, const lm_mode
 static int command_sense(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
-    int tokens = 0, window = 0, samples = 32, prefix = 1;
+    int tokens = 0, window = 0, samples = 32, prefix = 1, threads = 2;
+    static pool workers;
     const option options[] = {
         OPT_NEEDED_INPUT("calib", 0, "FILE", text, "calibration text"),
         OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
@@ -258,6 +259,7 @@ static int command_sense(int argc, char **argv)
         OPT_WINDOW(window),
         OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0,
                      "queries of a window that the attention traces look at, 0: all"),
+        OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -278,7 +280,10 @@ static int command_sense(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
-    open_window(&m, rest[0], size_of_window);
+    pool_start(&workers, threads);
+    m.model.tasks = (uint32_t)workers.threads;
+    open_windows(&m, rest[0], size_of_window, size_of_window);
+    m.state.run = pool_run, m.state.run_context = &workers;
     ids = text_ids(&m, rest[0], text, tokens, &count);
     windows = (count + size_of_window - 1) / size_of_window;
     first = (uint32_t)((uint64_t)windows * (uint32_t)(k - 1) / (uint32_t)n) * size_of_window;
@@ -460,7 +465,7 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
 /* Opens the model with one linear layer quantized and the others as they are. Notes in s the error
    of that layer. */
 static void quantize_alone(contestant *c, const llmq_bundle *from, const char *path, const char *format, recipe r,
-                           sensitivity *s)
+                           sensitivity *s, uint32_t window)
 {
     choice one;
     sizes total;
@@ -478,7 +483,8 @@ static void quantize_alone(contestant *c, const llmq_bundle *from, const char *p
     r.choices = &one;
     r.choice_count = 1;
     bytes = quantize_bundle(from, &r, &total, &size);
-    open_model(&c->m, path, bytes, size, 16, "32");
+    open_model(&c->m, path, bytes, size, 0, "32");
+    open_windows(&c->m, path, window, 16);
     check(llmq_bundle_find(&c->m.bundle, one.name, &at), one.name);
     check(llmq_bundle_at(&c->m.bundle, at, &e), one.name);
     s->error = (double)e.t2 * s->norm;
@@ -508,7 +514,7 @@ static int command_rank(int argc, char **argv)
     contestant *c;
     sensitivity *list;
     const struct sums *sums;
-    uint32_t count, *ids, n;
+    uint32_t count, *ids, n, width;
     size_t size;
     const unsigned char *bytes;
     parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1, -1);
@@ -519,13 +525,14 @@ static int command_rank(int argc, char **argv)
     list = sensitivities(&m, sums, &count);
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
-    open_original(&c[0], &m.bundle, rest[0]);
+    width = window_of(&m, window);
+    open_original(&c[0], &m.bundle, rest[0], width);
     for (uint32_t i = 0; i < count; i++) {
-        quantize_alone(&c[i + 1], &c[0].m.bundle, rest[0], format, r, &list[i]);
+        quantize_alone(&c[i + 1], &c[0].m.bundle, rest[0], format, r, &list[i], width);
         progress(i, count, list[i].name);
     }
     ids = text_ids(&m, rest[0], text, tokens, &n);
-    n = measure(c, (int)count + 1, ids, n, window_of(&m, window), threads);
+    n = measure(c, (int)count + 1, ids, n, width, threads);
     for (uint32_t i = 0; i < count; i++) list[i].kl = c[i + 1].kl / n;
     print_ranks(list, count, key);
     return 0;

@@ -6,9 +6,14 @@ static const char *const site_name[SITES] = { "feed", "down", "attention", "outp
 static const int site_of_linear[LM_LINEARS] = { SITE_ATTENTION, SITE_ATTENTION, SITE_ATTENTION, SITE_OUTPUT,
                                                    SITE_FEED, SITE_DOWN, SITE_FEED };
 
-/* What whatever computes an input can take over: gains of norms are divided, rows of w1 and w3
-   also moved. Rows of wv are not, since heads of wo share them. */
-static const int site_folds[SITES] = { LLMQ_FOLD_SMOOTH, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE, LLMQ_FOLD_SMOOTH, 0 };
+/* Which steps can be folded into what computes the input of a site: gains of norms are divided, and
+   rows of w1 and w3 are divided and moved. Rows of wv are not, since heads of wo share them. Nor are
+   rows of w1 and w3 where a norm stands between them and w2: the norm takes a division back. */
+static int site_folds(const lm_model *m, int site)
+{
+    if (site == SITE_DOWN) return m->vectors >> LM_DNORM & 1 ? 0 : LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE;
+    return site == SITE_OUTPUT ? 0 : LLMQ_FOLD_SMOOTH;
+}
 
 /* A transform of a layer input: tensors are encoded with all of it, and stored with what is left
    when `folded` is folded. */
@@ -193,6 +198,19 @@ static void fit_site(site_transform *out, const lm_layer *layer, int site, llmq_
     free(peak);
 }
 
+/* Tokens of the windows that texts are cut into where no other number is asked for. Memory to run
+   them does not grow with the context of a model. */
+#define USUAL_WINDOW 512u
+
+static uint32_t usual_window(const lm_model *m) { return m->context < USUAL_WINDOW ? m->context : USUAL_WINDOW; }
+
+/* Memory to run windows of so many tokens, up to `batch` of them in a call. */
+static void open_windows(loaded *m, const char *path, uint32_t window, uint32_t batch)
+{
+    set_cache(m, 32, (int)window);
+    open_window(m, path, batch);
+}
+
 static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, lm_watcher watch,
                       void *context);
 static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window);
@@ -203,7 +221,7 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
 static site_transform *make_transforms(loaded *m, const char *path, const recipe *r)
 {
     llmq_transform steps = read_steps(transform_of(r));
-    const uint32_t layers = m->model.layers, window = m->model.context;
+    const uint32_t layers = m->model.layers, window = usual_window(&m->model);
     site_transform *out = (site_transform *)allocate((size_t)layers * SITES * sizeof *out), *t = out;
     uint32_t *ids = NULL, count = 0;
     float *hidden = NULL;
@@ -219,6 +237,7 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
         }
         for (uint32_t site = 0; site < SITES; site++, t++) {
             char name[48];
+            uint32_t folds;
             memset(t, 0, sizeof *t);
             t->cols = site_cols(&m->model, (int)site);
             t->all = shaped(&steps, t->cols, (uint32_t)r->seed + l * SITES + site, (uint32_t)r->block);
@@ -227,8 +246,8 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
                 fit_site(t, &m->model.layer[l], (int)site, &f.sample[site], r, name);
                 free(f.memory[site]);
             }
-            check(llmq_transform_split(&t->all, r->fold ? llmq_transform_foldable(&t->all, site_folds[site]) : 0,
-                                       &t->folded, &t->rest), name);
+            folds = r->fold ? llmq_transform_foldable(&t->all, site_folds(&m->model, (int)site)) : 0;
+            check(llmq_transform_split(&t->all, folds, &t->folded, &t->rest), name);
         }
     }
     progress(1, 1, "");
@@ -261,7 +280,7 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
         size_t size;
         const unsigned char *bytes = as_floats(b, &size);
         open_model(&m, "the model", bytes, size, 0, "32");
-        open_window(&m, "the model", m.model.context);
+        open_windows(&m, "the model", usual_window(&m.model), usual_window(&m.model));
     } else {
         borrow_model(&m, b); /* only its shape matters */
     }

@@ -13,7 +13,6 @@
 
 #define KLD_MAGIC "_logits_"
 enum { KLD_HEADER = 20 };
-#define KLD_WINDOW 512u
 
 /* A file of log-probabilities. */
 typedef struct kld_base {

@@ -119,7 +119,7 @@ static uint32_t *text_ids(const loaded *m, const char *model_path, const char *p
 
 static uint32_t window_of(const loaded *m, int window)
 {
-    if (window == 0) return m->model.context;
+    if (window == 0) return usual_window(&m->model);
     if ((uint32_t)window > m->model.context) fail("--window is at most the context of the model, %u", m->model.context);
     return (uint32_t)window;
 }
@@ -128,13 +128,19 @@ static uint32_t window_of(const loaded *m, int window)
 
 #define PPL_MOST 8
 
+/* What the command ppl is asked for. */
+typedef struct ppl_options {
+    const char *text, *reference, *base, *save, *tokenizer, *abits, *kv, *key;
+    int tokens, window, prefix, threads, own;
+} ppl_options;
+
 /* A model to be scored, with a cache of so many bits. */
-static void open_scored(contestant *c, const char *path, const char *tokenizer, int prefix, const char *abits, int bits)
+static void open_scored(contestant *c, const char *path, const ppl_options *o, int bits)
 {
     size_t size;
-    const unsigned char *bytes = read_model(path, tokenizer, prefix, &size);
-    open_model(&c->m, path, bytes, size, 0, abits);
-    set_cache(&c->m, bits, 0);
+    const unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
+    open_model(&c->m, path, bytes, size, 0, o->abits);
+    set_cache(&c->m, bits, (int)window_of(&c->m, o->window));
     open_window(&c->m, path, 16);
 }
 
@@ -149,12 +155,6 @@ static int next_number(const char **list, int *number)
     return 1;
 }
 
-/* What the command ppl is asked for. */
-typedef struct ppl_options {
-    const char *text, *reference, *base, *save, *tokenizer, *abits, *kv, *key;
-    int tokens, window, prefix, threads, own;
-} ppl_options;
-
 /* Windows of our own, each from BOS, of which every token is scored: for caches of several sizes
    side by side. */
 static void ppl_own(const char *path, const ppl_options *o)
@@ -164,11 +164,11 @@ static void ppl_own(const char *path, const ppl_options *o)
     int bits[PPL_MOST], first = 0, n = 0;
     uint32_t *ids, count;
     if (o->reference) {
-        open_scored(&c[0], o->reference, o->tokenizer, o->prefix, o->abits, 32);
+        open_scored(&c[0], o->reference, o, 32);
         first = 1;
     }
     while (n < PPL_MOST && next_number(&kv, &bits[n])) {
-        open_scored(&c[first + n], path, o->tokenizer, o->prefix, o->abits, bits[n]);
+        open_scored(&c[first + n], path, o, bits[n]);
         n++;
     }
     if (n == 0 || *kv) fail("--kv-bits is a list of 1 ... %d numbers", PPL_MOST);
@@ -192,7 +192,7 @@ static void open_protocol(loaded *m, const char *path, const ppl_options *o, int
     size_t size;
     const unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
     open_model(m, path, bytes, size, 0, o->abits);
-    if (*window == 0) *window = m->model.context < KLD_WINDOW ? m->model.context : KLD_WINDOW;
+    if (*window == 0) *window = usual_window(&m->model);
     if (*window > m->model.context)
         fail("%s: windows of %u tokens are longer than the context of the model, %u", path, *window, m->model.context);
     set_cache(m, bits, (int)*window);
@@ -291,8 +291,7 @@ static int command_ppl(int argc, char **argv)
         OPT_OUTPUT("save-base", 0, "FILE", o.save, "write such a file"),
         OPT_INPUT("reference", 0, "MODEL", o.reference, "also print the KL divergence from this model"),
         OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
-        OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS,
-                  "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
+        OPT_WINDOW(o.window),
         OPT_SWITCH("own", 0, o.own,
                    "windows from BOS, or else from the token before, of which every token is scored, also the last, "
                    "shorter one"),
@@ -335,7 +334,7 @@ static double linear_bytes(const llmq_bundle *b, double *weights)
    recipe. The label is what stands before a "=", or the format, and the transform and the kind
    if they are given. */
 static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item,
-                           const char *abits)
+                           const char *abits, uint32_t window)
 {
     char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'),
         *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
@@ -370,19 +369,21 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
         snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "",
                  kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
-    open_model(&c[n].m, path, bytes, size, 16, abits);
+    open_model(&c[n].m, path, bytes, size, 0, abits);
+    open_windows(&c[n].m, path, window, 16);
     c[n].label = label;
     c[n].bits = 8 * total.bytes / total.weights;
     c[n].bytes = (double)size - (strncmp(r.format, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
     c[n].t2 = total.error / total.weights;
 }
 
-/* The model that the others are held against. */
-static void open_original(contestant *c, const llmq_bundle *from, const char *path)
+/* The model that the others are held against, for windows of so many tokens. */
+static void open_original(contestant *c, const llmq_bundle *from, const char *path, uint32_t window)
 {
     size_t size;
     unsigned char *bytes = as_floats(from, &size);
-    open_model(&c->m, path, bytes, size, 16, "32");
+    open_model(&c->m, path, bytes, size, 0, "32");
+    open_windows(&c->m, path, window, 16);
 }
 
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
@@ -408,11 +409,11 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
 
 /* Makes a contestant of each item of the list, from c[1] on. Returns their number with the original. */
 static int add_contestants(contestant *c, const char *list, const llmq_bundle *from, const char *path, recipe r,
-                           const char *abits)
+                           const char *abits, uint32_t window)
 {
     static char item[MOST][ITEM];
     int n = 1;
-    for (; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, from, path, r, item[n], abits);
+    for (; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, from, path, r, item[n], abits, window);
     if (*list) fail("--formats has more than %d", MOST - 1);
     return n;
 }
@@ -461,7 +462,7 @@ static int command_compare(int argc, char **argv)
     };
     static contestant c[MOST];
     loaded original;
-    uint32_t *ids, count;
+    uint32_t *ids, count, width, room;
     const unsigned char *bytes;
     size_t size;
     double weights;
@@ -472,18 +473,20 @@ static int command_compare(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");
     tie_sums(r.sums, &original);
+    width = room = window_of(&original, window);
     if (prompt) { /* before the work */
         free(prompt_ids(&original, rest[0], prompt, &count));
         (void)tokens_to_run(&original, "--length", "", length, 0, count);
+        if ((uint32_t)length > room) room = (uint32_t)length;
     }
     c[0].label = "original";
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
-    open_original(&c[0], &original.bundle, rest[0]);
-    n = add_contestants(c, formats, &original.bundle, rest[0], r, abits);
+    open_original(&c[0], &original.bundle, rest[0], room);
+    n = add_contestants(c, formats, &original.bundle, rest[0], r, abits, room);
     if (prompt) print_continuations(c, n, rest[0], prompt, length);
     ids = text_ids(&c[0].m, rest[0], text, tokens, &count);
-    count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
+    count = measure(c, n, ids, count, width, threads);
     print_table(c, n, count, key);
     return 0;
 }

@@ -139,7 +139,8 @@ typedef struct option {
 #define OPT_FORCE { "force", 'f', "", "use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 }
 #define OPT_TOKENS(to, help) OPT_WHOLE("tokens", 'n', "N", to, 0, MOST_TOKENS, help)
 #define OPT_THREADS(to) OPT_WHOLE("threads", 't', "N", to, 1, MOST_THREADS, "how many")
-#define OPT_WINDOW(to) OPT_WHOLE("window", 0, "N", to, 0, MOST_TOKENS, "tokens a window, 0: the model's context")
+#define OPT_WINDOW(to) \
+    OPT_WHOLE("window", 0, "N", to, 0, MOST_TOKENS, "tokens a window; 0: 512, or the context if that is less")
 #define OPT_KEY(to, help) OPT_TEXT("key", 0, "NAME", to, help)
 #define OPT_EFFORT(to) OPT_WORD("effort", 0, "fast|default|best", to, "of the encoder")
 #define OPT_GROUP(to, help) OPT_WHOLE_OR("group", 0, "N", to, 32, 1024, 0, help)

@@ -4,27 +4,34 @@
 /* ---- coefficients: what an error of a layer costs ---- */
 
 /* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the
-   log-probabilities at the end. */
+   probabilities at the end. */
 typedef struct probe {
     loaded m;
     uint32_t count, window;
     const uint32_t *ids;
     int perplexity;    /* measure the loss of the text, not the KL */
     float **hidden;
-    float *reference;  /* [count][vocab] */
+    float *reference;  /* [count][vocab]: probabilities */
+    double *certainty; /* [count]: sum of p log p over the vocabulary, p those of `reference` */
+    double *expected;  /* [count]: log-probability of the token of the text */
 } probe;
 
-/* x[window of tokens][dim] at the model's end to logits of each token, handed to `take`. */
+/* Tokens whose logits are made at a time: each weight of the classifier is read once for all of them. */
+#define LOGITS_AT_ONCE 16u
+
+/* x[tokens][dim] at the model's end to logits of each token, handed to `take`. */
 static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits),
                       void *context)
 {
     const lm_model *m = &p->m.model;
-    float *logits = (float *)allocate(m->vocab * sizeof *logits);
-    for (uint32_t t = 0; t < p->count; t++) {
-        memcpy(p->m.state.x, hidden + (size_t)t * m->dim, m->dim * sizeof(float));
-        check(lm_logits(m, &p->m.state, 1, 0, m->vocab, logits, m->vocab), "the classifier");
-        check_logits(&p->m, logits, 1);
-        take(context, t, logits);
+    const uint32_t batch = p->m.state.batch < LOGITS_AT_ONCE ? p->m.state.batch : LOGITS_AT_ONCE;
+    float *logits = (float *)allocate((size_t)batch * m->vocab * sizeof *logits);
+    for (uint32_t t = 0, n; t < p->count; t += n) {
+        n = p->count - t < batch ? p->count - t : batch;
+        memcpy(p->m.state.x, hidden + (size_t)t * m->dim, (size_t)n * m->dim * sizeof(float));
+        check(lm_logits(m, &p->m.state, n, 0, m->vocab, logits, m->vocab), "the classifier");
+        check_logits(&p->m, logits, n);
+        for (uint32_t i = 0; i < n; i++) take(context, t + i, logits + (size_t)i * m->vocab);
     }
     free(logits);
 }
@@ -32,10 +39,16 @@ static void logits_of(probe *p, const float *hidden, void (*take)(void *context,
 static void keep_reference(void *context, uint32_t token, const float *logits)
 {
     probe *p = (probe *)context;
-    uint32_t vocab = p->m.model.vocab;
+    const uint32_t vocab = p->m.model.vocab;
+    float *reference = p->reference + (size_t)token * vocab;
     double *row = (double *)allocate(vocab * sizeof *row);
     log_softmax(logits, vocab, row);
-    for (uint32_t v = 0; v < vocab; v++) p->reference[(size_t)token * vocab + v] = (float)row[v];
+    p->expected[token] = row[p->ids[token]];
+    p->certainty[token] = 0;
+    for (uint32_t v = 0; v < vocab; v++) {
+        const double x = (double)(reference[v] = (float)exp(row[v]));
+        if (x > 0) p->certainty[token] += x * log(x);
+    }
     free(row);
 }
 
@@ -45,11 +58,13 @@ typedef struct divergence { const probe *p; double kl, loss, *row; } divergence;
 static void add_divergence(void *context, uint32_t token, const float *logits)
 {
     divergence *d = (divergence *)context;
-    uint32_t vocab = d->p->m.model.vocab;
+    const uint32_t vocab = d->p->m.model.vocab;
     const float *reference = d->p->reference + (size_t)token * vocab;
+    double cross = 0;
     log_softmax(logits, vocab, d->row);
-    for (uint32_t v = 0; v < vocab; v++) d->kl += exp((double)reference[v]) * ((double)reference[v] - d->row[v]);
-    d->loss += (double)reference[d->p->ids[token]] - d->row[d->p->ids[token]];
+    for (uint32_t v = 0; v < vocab; v++) cross += (double)reference[v] * d->row[v];
+    d->kl += d->p->certainty[token] - cross;
+    d->loss += d->p->expected[token] - d->row[d->p->ids[token]];
 }
 
 /* KL from the reference, a token, or increase of the loss, when layers from `from` on run as they are now. */
@@ -76,24 +91,28 @@ static uint32_t *probe_ids(const loaded *m, const char *path, const char *text, 
     return ids;
 }
 
-static void probe_open(probe *p, const llmq_bundle *b, const char *path, const uint32_t *ids, uint32_t count)
+static void probe_open(probe *p, const llmq_bundle *b, const char *path, const uint32_t *ids, uint32_t count,
+                       uint32_t window)
 {
     size_t size;
     unsigned char *bytes = as_floats(b, &size);
     open_model(&p->m, path, bytes, size, 0, "32");
     p->m.quiet = 1;
-    p->window = p->m.model.context;
+    p->window = window;
     p->count = count;
     p->ids = ids;
-    open_window(&p->m, path, p->window);
+    open_windows(&p->m, path, window, window);
     p->hidden = (float **)allocate((p->m.model.layers + 1) * sizeof *p->hidden);
     p->hidden[0] = embed_windows(&p->m, ids, count, p->window);
     size = (size_t)count * p->m.model.dim * sizeof(float);
     for (uint32_t l = 0; l < p->m.model.layers; l++) {
         p->hidden[l + 1] = (float *)memcpy(allocate(size), p->hidden[l], size);
         run_layer(&p->m, l, p->hidden[l + 1], count, p->window, NULL, NULL);
+        progress(l, p->m.model.layers, "layers as they are");
     }
     p->reference = (float *)allocate((size_t)count * p->m.model.vocab * sizeof(float));
+    p->certainty = (double *)allocate(count * sizeof *p->certainty);
+    p->expected = (double *)allocate(count * sizeof *p->expected);
     logits_of(p, p->hidden[p->m.model.layers], keep_reference, p);
 }
 
@@ -162,6 +181,15 @@ typedef struct alphas {
     uint32_t model;
 } alphas;
 
+/* None is known. */
+static void no_alphas(alphas *a, uint32_t layers)
+{
+    memset(a, 0, sizeof *a);
+    a->count = layers * LM_LINEARS;
+    a->of = (coefficient *)calloc(a->count, sizeof *a->of);
+    if (!a->of) fail("no memory for coefficients of %u layers", layers);
+}
+
 /* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment.
    The last line may be cut off, as a run that was stopped leaves it: it counts only if it ends. */
 static int read_alphas(alphas *a, const char *path, const char *text, size_t size, uint32_t layers, problem *p)
@@ -174,9 +202,7 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
     if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
     if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size))
         return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
-    a->count = layers * LM_LINEARS;
-    a->of = (coefficient *)calloc(a->count, sizeof *a->of);
-    if (!a->of) fail("no memory for coefficients of %u layers", layers);
+    no_alphas(a, layers);
     while (next_line(text, size, &at, &line)) {
         int linear;
         uint32_t i;
@@ -226,40 +252,94 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     problem p = { { NULL, 0, 0 } };
     size_t size = 0;
     char *text = NULL;
-    memset(a, 0, sizeof *a);
+    no_alphas(a, m->model.layers);
     if (f) fclose(f), text = (char *)read_file(path, &size);
     if (size) {
+        free(a->of);
         read_alphas(a, path, text, size, m->model.layers, &p);
         if ((p.what.n || !span_is(a->run, run)) && !force) {
             if (!p.what.n) (void)wrong(&p, "%.*s", (int)a->run.n, a->run.s ? a->run.s : "");
             fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over "
                  "it", path, p.what.s ? p.what.s : "");
         }
-        if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
+        if (p.what.n || !span_is(a->run, run)) {
+            free(a->of);
+            no_alphas(a, m->model.layers);
+        }
     }
     free(text);
     free(p.what.s);
     a->run.s = NULL, a->run.n = 0;
 }
 
-/* Makes a line for each linear layer, from the run before this one or measured now. Writes the
-   lines to `kept` after each measurement, so that a run that is stopped loses at most one. kept may
-   be NULL. Returns the sum of the coefficients. */
-static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
+/* Coefficients that are being measured, a layer at a time on each thread. */
+typedef struct alpha_run {
+    const probe *p;
+    const noise_levels *noise;
+    const char *path, *head, *kept; /* of the model; first lines of the file, and its name or NULL */
+    coefficient *of;                /* [count] */
+    uint32_t count, next, done;
+} alpha_run;
+
+/* The file as far as it is known. */
+static void say_alphas(words *text, const alpha_run *r)
 {
-    const uint32_t count = p->m.model.layers * LM_LINEARS;
+    say(text, "%s", r->head);
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->of[i].known)
+            say(text, "layers.%u.%s %.6g %.3g\n", i / LM_LINEARS, lm_linear_name[i % LM_LINEARS], r->of[i].alpha,
+                r->of[i].error);
+}
+
+/* The next layer that is not known. r->count: none is left. */
+static uint32_t take_layer(alpha_run *r)
+{
+    uint32_t i;
+    take_lock();
+    while (r->next < r->count && r->of[r->next].known) r->next++;
+    i = r->next;
+    if (i < r->count) r->next++;
+    give_lock();
+    return i;
+}
+
+/* Keeps a coefficient, in the file too, so that a run that is stopped loses only what is being
+   measured. */
+static void keep_alpha(alpha_run *r, uint32_t i, coefficient c)
+{
+    words text = { NULL, 0, 0 };
+    take_lock();
+    r->of[i] = c;
+    say_alphas(&text, r);
+    if (r->kept) write_file(r->kept, text.s, text.n);
+    progress(r->done++, r->count, "layers");
+    give_lock();
+    free(text.s);
+}
+
+/* Measures layers until none is left. The text, its inputs of layers and its probabilities are those
+   of all threads; layers that noise is put into, and memory to run them, are a thread's own. */
+static void work_on_alphas(void *context)
+{
+    alpha_run *r = (alpha_run *)context;
+    const size_t size = r->p->m.model.layers * sizeof(lm_layer);
+    probe own = *r->p;
+    uint32_t i;
+    own.m.model.layer = (lm_layer *)memcpy(allocate(size), r->p->m.model.layer, size);
+    open_windows(&own.m, r->path, own.window, own.window);
+    while ((i = take_layer(r)) < r->count)
+        keep_alpha(r, i, measure_alpha(&own, i / LM_LINEARS, (int)(i % LM_LINEARS), r->noise));
+    free(own.m.model.layer);
+    free(own.m.state.x); /* the first of its memory */
+}
+
+/* Measures all coefficients that are not known yet. Returns their sum. */
+static double measure_alphas(alpha_run *r, int threads)
+{
     double sum = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t l = i / LM_LINEARS, linear = i % LM_LINEARS;
-        const int is_known = before->of && before->of[i].known;
-        const coefficient c = is_known ? before->of[i] : measure_alpha(p, l, (int)linear, noise);
-        char name[64];
-        snprintf(name, sizeof name, "layers.%u.%s", l, lm_linear_name[linear]);
-        say(lines, "%s %.6g %.3g\n", name, c.alpha, c.error);
-        if (kept && !is_known) write_file(kept, lines->s, lines->n);
-        sum += c.alpha;
-        progress(i, count, name);
-    }
+    for (uint32_t i = 0; i < r->count; i++) r->done += r->of[i].known != 0;
+    run_threads(work_on_alphas, r, threads);
+    for (uint32_t i = 0; i < r->count; i++) sum += r->of[i].alpha;
     progress(1, 1, "");
     return sum;
 }
@@ -267,7 +347,7 @@ static double measure_alphas(probe *p, const alphas *before, const noise_levels 
 static int command_alpha(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *metric = "kl", *list = "0.05,0.1,0.15,0.2";
-    int random = 0, tokens = 2048, prefix = 1;
+    int random = 0, tokens = 2048, prefix = 1, window = 0, threads = 2;
     const option options[] = {
         OPT_INPUT("text", 0, "FILE", text, "measure the KL on this text"),
         OPT_WHOLE("random", 0, "N", random, 1, 1 << 24, "or on N random tokens, without any data"),
@@ -278,6 +358,8 @@ static int command_alpha(int argc, char **argv)
                  "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
         OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
                           "where the lines go; a run that was stopped goes on from what is there"),
+        OPT_WINDOW(window),
+        OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -286,12 +368,12 @@ static int command_alpha(int argc, char **argv)
     loaded m;
     noise_levels noise;
     double start = seconds(), sum;
-    uint32_t count, *ids;
+    uint32_t count, width, *ids;
     const unsigned char *bytes;
     size_t size;
-    words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
+    words run = { NULL, 0, 0 }, head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
     alphas before;
-    int is_kept;
+    alpha_run r = { &p, &noise, NULL, NULL, NULL, NULL, 0, 0, 0 };
     parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
     if (!text && !random) fail("--text FILE or --random N is needed");
     p.perplexity = strcmp(metric, "loss") == 0;
@@ -300,20 +382,22 @@ static int command_alpha(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
-    is_kept = is_file(out);
-    describe_run(&head, &m, ids, 0, count, m.model.context, (int)noise.count);
-    say(&head, "; %s", metric);
-    for (uint32_t k = 0; k < noise.count; k++) say(&head, " %g", noise.level[k]);
-    resume_alphas(&before, is_kept ? out : "", &m, head.s);
-    probe_open(&p, &m.bundle, rest[0], ids, count);
-    say(&lines,
+    width = window_of(&m, window);
+    describe_run(&run, &m, ids, 0, count, width, (int)noise.count);
+    say(&run, "; %s", metric);
+    for (uint32_t k = 0; k < noise.count; k++) say(&run, " %g", noise.level[k]);
+    if (is_file(out)) r.kept = out;
+    resume_alphas(&before, r.kept ? out : "", &m, run.s);
+    probe_open(&p, &m.bundle, rest[0], ids, count, width);
+    say(&head,
         "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard "
-        "error\n", head.s, fingerprint(&m.bundle), metric);
-    sum = measure_alphas(&p, &before, &noise, is_kept ? out : NULL, &lines);
+        "error\n", run.s, fingerprint(&m.bundle), metric);
+    r.path = rest[0], r.head = head.s, r.of = before.of, r.count = m.model.layers * LM_LINEARS;
+    sum = measure_alphas(&r, threads);
+    say_alphas(&lines, &r);
     write_file(out, lines.s, lines.n);
-    free(lines.s);
-    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out,
-            m.model.layers * LM_LINEARS, count, noise.count, sum, seconds() - start);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, r.count, count,
+            noise.count, sum, seconds() - start);
     return 0;
 }
 
@@ -717,7 +801,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
     uint32_t count, *ids = text_ids(m, path, text, tokens, &count);
     double sum = 0, all = 0;
-    probe_open(&q, &m->bundle, path, ids, count);
+    probe_open(&q, &m->bundle, path, ids, count, usual_window(&m->model));
     r.format = NULL, r.quiet = 1, r.choices = choices;
     fprintf(said, "%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
     for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
@@ -731,7 +815,8 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         list_choices(p, first, last, choices);
         r.choice_count = last - first;
         bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
-        open_model(&one.m, path, bytes, size, q.window, "32");
+        open_model(&one.m, path, bytes, size, 0, "32");
+        open_windows(&one.m, path, q.window, q.window);
         one.m.quiet = 1;
         kl = probe_change(&one, first / LM_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
@@ -965,7 +1050,7 @@ static void check_draws(const draws *d)
 
 /* Draws recipes and opens the model in each; bits: bits a weight; x: the KL that is foretold. */
 static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r,
-                       double *bits, double *x)
+                       uint32_t window, double *bits, double *x)
 {
     const uint32_t above = (uint32_t)d->recipes, n = above + (uint32_t)d->below;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
@@ -979,7 +1064,8 @@ static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle
         draw_plan(p, k + 1, k < above ? d->low : d->lowest, k < above ? d->high : d->low);
         list_choices(p, 0, p->layers, choices);
         bytes = quantize_bundle(from, &r, &total, &size);
-        open_model(&c[k].m, path, bytes, size, 16, "32");
+        open_model(&c[k].m, path, bytes, size, 0, "32");
+        open_windows(&c[k].m, path, window, 16);
         bits[k] = 8 * total.bytes / total.weights;
         x[k] = foretold(p);
         progress(k, n, "recipes");
@@ -1017,7 +1103,7 @@ static int command_linearity(int argc, char **argv)
     double bits[MOST], x[MOST], y[MOST];
     loaded m;
     plan p;
-    uint32_t n, count, *ids;
+    uint32_t n, count, window, *ids;
     const unsigned char *bytes;
     size_t size;
     parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
@@ -1026,10 +1112,11 @@ static int command_linearity(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);
-    open_original(&c[0], &m.bundle, rest[0]);
-    open_drawn(c + 1, &d, &p, &m.bundle, rest[0], r, bits, x);
+    window = usual_window(&m.model);
+    open_original(&c[0], &m.bundle, rest[0], window);
+    open_drawn(c + 1, &d, &p, &m.bundle, rest[0], r, window, bits, x);
     ids = text_ids(&m, rest[0], text, tokens, &count);
-    count = measure(c, (int)n + 1, ids, count, m.model.context, threads);
+    count = measure(c, (int)n + 1, ids, count, window, threads);
     for (uint32_t k = 0; k < n; k++) y[k] = c[k + 1].kl / count;
     print_linearity(bits, x, y, n, (uint32_t)d.recipes, key);
     return 0;

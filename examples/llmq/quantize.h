@@ -184,7 +184,7 @@ typedef struct sums {
     span run;                 /* what they were made of */
     int has_model;            /* do they say of which model they are? Those of before version 0.7 do not */
     uint32_t model;           /* its fingerprint */
-    uint32_t dim, heads, hidden; /* of its inputs; heads: of wo */
+    uint32_t dim, hidden, heads; /* of its inputs: of w2 hidden, of wo heads, of the others dim */
 } sums;
 
 /* traces, their squared errors, powers of the stream and of what is added to it */
