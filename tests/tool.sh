@@ -272,7 +272,7 @@ check "a pin that is none" says "NAME=FORMAT" $plan --pin fly
 check "two transforms in a recipe" says "one transform for all" "$tool" quantize $model "$work/x" --recipe <(printf 'layers.0.wq g4 64 none\nlayers.0.wk g4 64 hadamard\n')
 
 # help and errors
-for c in quantize run ppl compare inspect sense merge alpha plan linearity rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
+for c in quantize run ppl speed compare inspect sense merge alpha plan linearity rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
 check "unknown command" says "no command 'fly'" "$tool" fly
 check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1

@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""peers.py - `make peers`: our formats beside llama.cpp's, on the same weights and text in one run
+
+KL divergence from the original against file size and bits of the linear layers, for types of ggml with and without an importance matrix
+of the calibration text, and for ours without calibration, with error feedback, and planned: as large as a file of ggml at most.
+All are held against log-probabilities that llama-perplexity wrote for the original in F32. Then tokens a second. The embedding,
+which is the classifier, too, has 8 bits in all files: Q8_0 and g8. llama.cpp is built from the source package of llama-cpp-python
+in build/peers, or PEERS_BIN names a directory with its programs. TSV=1: lines peers.MODEL.{ours,ggml}.TYPE.{kld,bytes,bpw,
+pp512.tps,tg64.tps,t2.pp512.tps,t2.tg64.tps}<TAB>value. A chart goes to build/real/peers.svg.
+"""
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+
+import models
+from models import BUILD, STORE, TOOL, WINDOW
+
+TYPES = "Q8_0,Q6_K,Q5_K_M,Q4_K_M,IQ4_XS,IQ4_NL,Q4_0,Q3_K_M,IQ3_XXS,Q2_K,IQ2_XXS"
+LABELS = "g8,g6,g5,t4,t4.feedback,g4,g4.feedback,t3,t3.feedback,t2,t2.feedback"
+PLANNED = "Q4_K_M,IQ4_XS,Q3_K_M,IQ3_XXS,Q2_K"
+PROGRAMS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-bench")
+STEPS = (("t2", 2.25), ("t3", 3.25), ("t4", 4.25), ("g5", 5.25), ("g6", 6.25), ("g8", 8.25))  # of plans: bits a weight
+RATES = ("pp512", "tg64")
+
+
+# ---- llama.cpp -----------------------------------------------------------------------------------
+
+def build_programs():
+    """The directory with llama.cpp's programs, which are built unless they are there."""
+    folder, binaries = os.path.join(BUILD, "peers"), os.path.join(BUILD, "peers", "build", "bin")
+    source = models.package("llama-cpp-python", ".tar.gz")
+    cmake = ["cmake"] if shutil.which("cmake") else [models.python_with("cmake"), "-m", "cmake"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_OPENSSL=OFF"]
+
+    def build(_):
+        unpacked = os.path.join(folder, "source")
+        if not os.path.exists(unpacked):
+            with tarfile.open(source) as t:
+                t.extractall(unpacked + ".new")
+            os.rename(unpacked + ".new", unpacked)
+        tree = os.path.join(unpacked, os.listdir(unpacked)[0], "vendor", "llama.cpp")
+        models.output_of([*cmake, "-S", tree, "-B", os.path.join(folder, "build"), *options])
+        models.output_of([*cmake, "--build", os.path.join(folder, "build"), "-j", str(os.cpu_count() or 1), "--target", *PROGRAMS])
+
+    os.makedirs(folder, exist_ok=True)
+    models.made(os.path.join(binaries, PROGRAMS[-1]), [*cmake, *options], [source], "llama.cpp: building (half an hour)", build)
+    return binaries
+
+
+def programs():
+    folder = os.environ.get("PEERS_BIN") or build_programs()
+    for p in PROGRAMS:
+        if not os.path.exists(os.path.join(folder, p)):
+            raise models.Stop("%s has no %s" % (folder, p))
+    return {p: os.path.join(folder, p) for p in PROGRAMS}
+
+
+def version_of(programs_of):
+    said = subprocess.run([programs_of["llama-bench"], "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    found = re.search(r"version: (.*)", said.stdout.decode(errors="replace"))
+    return found.group(1) if found else "of unknown version"
+
+
+def divergence(text):
+    """The values in the output of llama-perplexity --kl-divergence, by the names that `llmq ppl` has for them."""
+    values = {}
+    for key, pattern, unit in (("ppl", r"Mean PPL\(Q\) *: *([-\d.]+)", 1), ("kld", r"Mean +KLD: *([-\d.]+)", 1),
+                               ("kld.error", r"Mean +KLD: *[-\d.]+ *± *([-\d.]+)", 1), ("kld.99", r"99\.0% +KLD: *([-\d.]+)", 1),
+                               ("same", r"Same top p: *([-\d.]+)", 0.01)):
+        found = re.search(pattern, text)
+        if not found:
+            raise models.Stop("the output of llama-perplexity has no line %s" % pattern)
+        values[key] = unit * float(found.group(1))
+    return values
+
+
+def ggml_rows(model, text, calib, base, options, program):
+    """A row for each type, without and with importance matrix. Types that are refused without one have one row."""
+    threads = str(os.cpu_count() or 1)
+    matrix, chunks = model.file("imatrix-%d.gguf" % options.calib_tokens), str(max(1, options.calib_tokens // WINDOW))
+    rows = []
+    for kind in options.types.split(","):
+        for label in (kind, kind + ".imatrix"):
+            weighted = label != kind
+            if weighted and kind == "Q8_0":
+                continue  # it does not look at it
+            if weighted:
+                models.made(matrix, [program["llama-imatrix"], "-m", model.original, "-f", calib, "-o", matrix, "-c", str(WINDOW),
+                                     "--chunks", chunks, "-t", threads], [model.original, calib], model.name + ": importance matrix")
+            path = model.file(label + ".gguf")
+            with_matrix = ["--imatrix", matrix] if weighted else []
+            try:
+                models.made(path, [program["llama-quantize"], *with_matrix, "--token-embedding-type", "q8_0", model.original, path,
+                                   kind, threads], [model.original, *with_matrix[1:]], "%s: %s: quantizing" % (model.name, label))
+            except models.Stop as stop:
+                if weighted or "importance matrix" not in str(stop):
+                    raise
+                models.say("%s: llama.cpp makes no %s without an importance matrix" % (model.name, kind))
+                continue
+            linear = [int(n) for n in models.output_of([models.python_with("numpy", "gguf"), models.__file__, "linear", path]).split()]
+            rows.append(models.row_of(model, label, path, base, [program["llama-perplexity"], "-m", path, "--kl-divergence-base", base,
+                                      "--kl-divergence", "-t", threads], divergence, linear))
+    return rows
+
+
+# ---- ours ----------------------------------------------------------------------------------------
+
+def plan_formats(bits):
+    """The two formats for a plan of so many bits a weight: the largest that fits and the next; None if none does."""
+    for (low, least), (high, most) in zip(STEPS, STEPS[1:]):
+        if least <= bits < most:
+            return low, high
+    return None
+
+
+def our_rows(model, calib, base, options, peers):
+    """A row for each label, and for plans of the sizes of ggml's files."""
+    def sums():
+        return models.sums_of(model, calib, options.calib_tokens)
+
+    rows = []
+    for label in options.labels.split(","):
+        words, fed = models.options_of(label)
+        path = models.bundle(model, label, words, sums() if fed else None)
+        rows.append(models.our_row(model, label, path, base))
+    size, weights = models.linear_of_bundle(models.output_of([TOOL, "inspect", rows[0]["path"]]))
+    other = rows[0]["bytes"] - size
+    for kind in options.planned.split(",") if options.planned else []:
+        most = [row["bytes"] for row in peers if row["label"] in (kind, kind + ".imatrix")]
+        pair = plan_formats(8 * (most[0] - other) / weights) if most else None
+        if not pair:
+            models.say("%s: no plan for the size of %s" % (model.name, kind))
+            continue
+        recipe, label = model.file("plan.%s.recipe" % kind), "plan." + kind
+        models.made(recipe, [TOOL, "plan", model.original, "--size", str(most[0]), "--rule", "carried", "--hessian", sums(),
+                             "--formats", ",".join(pair), "--low", pair[0], "--high", pair[1], "--errors", "gauss", "--embed", "g8",
+                             "--out", recipe], [model.original, sums()], "%s: %s: planning" % (model.name, label))
+        path = models.bundle(model, label, ["--recipe", recipe], sums(), [recipe])
+        rows.append(models.our_row(model, label, path, base))
+    return rows
+
+
+# ---- speed ---------------------------------------------------------------------------------------
+
+def speed_command(row, threads, program):
+    if row["kind"] == "ours":
+        return [TOOL, "speed", row["path"], "--prompt-tokens", "512", "--tokens", "64", "--threads", str(threads), "--key", "speed"]
+    return [program["llama-bench"], "-m", row["path"], "-p", "512", "-n", "64", "-t", str(threads), "-r", "1", "-o", "jsonl"]
+
+
+def rates_of(kind, text):
+    """Tokens a second {"pp512.tps", "tg64.tps"} from the output of one of the two programs."""
+    if kind == "ours":
+        return models.pairs(text)
+    lines = [json.loads(line) for line in text.split("\n") if line.startswith("{")]
+    return {("pp%d.tps" % x["n_prompt"] if x["n_prompt"] else "tg%d.tps" % x["n_gen"]): x["avg_ts"] for x in lines}
+
+
+def add_speeds(model, rows, options, program):
+    """Measures files in turns, so that a slow moment of the machine meets all of them, and adds the medians to the rows."""
+    chosen = [row for row in rows if not re.search(r"\.(imatrix|feedback)$|^plan\.", row["label"])]
+    counts = [t for t in (1, 2) if t <= (os.cpu_count() or 1)]
+    calls = [(row, t, speed_command(row, t, program)) for row in chosen for t in counts]
+
+    def measure(_):
+        seen = {}
+        for turn in range(options.turns):
+            models.say("%s: speed, turn %d of %d ..." % (model.name, turn + 1, options.turns))
+            for row, t, command in calls:
+                for name, value in rates_of(row["kind"], models.output_of(command, TSV="1")).items():
+                    seen.setdefault("%s.%s%s" % (row["label"], "t2." if t == 2 else "", name), []).append(value)
+        return {name: statistics.median(values) for name, values in seen.items()}
+
+    if options.turns == 0:
+        return
+    values = model.measured("speed", [TOOL, str(options.turns), *[" ".join(c) for _, _, c in calls]], [row["path"] for row in chosen],
+                            "speed", measure)
+    for row in chosen:
+        start = row["label"] + "."
+        row.update({name[len(start):]: v for name, v in values.items() if re.fullmatch(re.escape(start) + r"(t2\.)?(pp|tg)\d+\.tps", name)})
+
+
+def speed_table(rows):
+    names = [threads + rate + ".tps" for threads in ("", "t2.") for rate in RATES]
+    lines = ["%-26s %8s %10s %10s %12s %12s" % ("tokens a second", "bits/w", *RATES, *["2 x " + r for r in RATES])]
+    for row in rows:
+        if names[0] in row:
+            lines.append("%-26s %8.3f" % ("%s %s" % (row["kind"], row["label"]), row["bpw"]) +
+                         "".join(" %*.1f" % (10 if n in names[:2] else 12, row[n]) if n in row else "" for n in names))
+    return lines if len(lines) > 1 else []
+
+
+# ---- the chart -----------------------------------------------------------------------------------
+
+SERIES = (("ggml", r"^[^.]*$", "#7d8793", 5, "llama.cpp"), ("ggml", r"\.imatrix$", "#b04a2f", 5, "llama.cpp, importance matrix"),
+          ("ours", r"^[tg]\w+$", "#1f5fa8", 7, "llmq, no calibration"), ("ours", r"\.feedback$", "#3d8f3a", 9, "llmq, calibrated (error feedback)"),
+          ("ours", r"^plan\.", "#d99a2b", 13, "llmq, calibrated, planned"))
+
+
+def chart(tables, path):
+    """Draws divergence against file size, a panel for each model. tables: (model's name, rows)."""
+    if not shutil.which("gnuplot"):
+        models.say("no chart: gnuplot is not installed (Debian: gnuplot-nox)")
+        return
+    script = ['set term svg size 760,%d font "sans,13" background "white"' % (430 * len(tables)), 'set output "%s"' % path,
+              "set multiplot layout %d,1" % len(tables), 'set logscale y; set format y "%g"; set grid; set key top right',
+              'set ylabel "divergence from the original (KL, nats a token)"', 'set xlabel "file, MB"']
+    for name, rows in tables:
+        plots, data = [], []
+        for kind, pattern, colour, point, title in SERIES:
+            points = sorted((row["bytes"] / 1e6, row["kld"], row["label"].split(".")[-1 if pattern == r"^plan\." else 0])
+                            for row in rows if row["kind"] == kind and re.search(pattern, row["label"]) and row["kld"] > 0)
+            if not points:
+                continue
+            side = "right offset -0.8,-0.4" if kind == "ours" else "left offset 0.8,0.3"
+            lines = "points" if pattern == r"^plan\." else "linespoints"
+            plots.append('$d%d using 1:2 with %s pt %d ps 0.8 lc rgb "%s" title "%s"' % (len(data), lines, point, colour, title))
+            if pattern != r"^plan\.":
+                plots.append('$d%d using 1:2:3 with labels noenhanced %s font ",10" tc rgb "%s" notitle' % (len(data), side, colour))
+            data.append("$d%d << EOD\n%s\nEOD" % (len(data), "\n".join("%g %g %s" % p for p in points)))
+        script += data + ['set title "%s" noenhanced' % name, "plot " + ", ".join(plots)]
+    subprocess.run(["gnuplot"], input="\n".join([*script, "unset multiplot", ""]).encode(), check=True)
+    models.say("chart: " + path)
+
+
+def main():
+    p = models.arguments(__doc__.split("\n", maxsplit=1)[0], windows=8, tokens=8192)
+    p.add_argument("--types", default=TYPES, help="of ggml (%s)" % TYPES)
+    p.add_argument("--labels", default=LABELS, help="of ours: FORMAT[.GROUP][.feedback] (%s)" % LABELS)
+    p.add_argument("--planned", default=PLANNED, help="plans as large as ggml's files of these types (%s)" % PLANNED)
+    p.add_argument("--turns", type=int, default=3, help="of the measurement of speed, 0: none (3)")
+    options = p.parse_args()
+    text, calib = models.texts_of(options)
+    program = programs()
+    threads = str(os.cpu_count() or 1)
+    if not models.tsv():
+        print("\n".join(["%s; llama.cpp %s." % (models.machine(), version_of(program)), *models.conditions(options, text, calib),
+                         "Embedding and classifier Q8_0 and g8; activations of 8 bits, as both run them; plan.TYPE: at most as large "
+                         "as that file."]) + "\n")
+    tables = []
+    for name in options.model or models.MODELS:
+        model = models.Model(name, options.seed)
+        base = model.file("llama-base-%d.kld" % options.windows)
+        models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
+                           str(options.windows), "--kl-divergence-base", base, "-t", threads], [model.original, text],
+                    "%s: the original by llama-perplexity" % model.name)
+        peers = [dict(row, kind="ggml") for row in ggml_rows(model, text, calib, base, options, program)]
+        ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]
+        rows = sorted(ours + peers, key=lambda row: -row["bytes"])
+        add_speeds(model, rows, options, program)
+        if models.tsv():
+            names = ["kld", "bytes", "bpw"] + [t + r + ".tps" for t in ("", "t2.") for r in RATES]
+            lines = [line for kind in ("ours", "ggml") for line in
+                     models.table([row for row in rows if row["kind"] == kind], "peers.%s.%s" % (model.name, kind), names)]
+        else:
+            lines = [model.name, *models.table([dict(row, label=row["kind"] + " " + row["label"]) for row in rows], "", ()), "",
+                     *speed_table(rows), ""]
+        print("\n".join(lines), flush=True)
+        tables.append((model.name, rows))
+    chart(tables, os.path.join(STORE, "peers.svg"))
+
+
+if __name__ == "__main__":
+    sys.exit(models.guarded("make peers", main))
