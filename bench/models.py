@@ -453,7 +453,7 @@ def tsv():
 def table(rows, key, keys):
     """The lines of a table of rows, or with TSV=1 lines KEY.LABEL.NAME<TAB>value for the keys."""
     if tsv():
-        return ["%s.%s.%s\t%.7g" % (key, row["label"], k, row[k]) for row in rows for k in keys if k in row]
+        return ["%s.%s.%s\t%.10g" % (key, row["label"], k, row[k]) for row in rows for k in keys if k in row]
     lines = ["%-26s %11s %8s %10s %9s %9s %7s %9s" % (
         "linear layers", "bytes", "bits/w", "KLD", "+-", "99 %", "same %", "ppl")]
     for row in rows:

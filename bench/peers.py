@@ -60,9 +60,9 @@ def programs():
     return {p: os.path.join(folder, p) for p in PROGRAMS}
 
 
-def version_of(programs_of):
-    said = subprocess.run([programs_of["llama-bench"], "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    found = re.search(r"version: (.*)", said.stdout.decode(errors="replace"))
+def version_of(program):
+    said = subprocess.run([program["llama-perplexity"], "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    found = re.search(r"version: (\S+)", said.stdout.decode(errors="replace"))
     return found.group(1) if found else "of unknown version"
 
 
@@ -228,6 +228,29 @@ def chart(tables, path):
     models.say("chart: " + path)
 
 
+def rows_of(model, text, calib, options, program):
+    """All rows of a model, the largest file first."""
+    base, threads = model.file("llama-base-%d.kld" % options.windows), str(os.cpu_count() or 1)
+    models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
+                       str(options.windows), "--kl-divergence-base", base, "-t", threads], [model.original, text],
+                "%s: the original by llama-perplexity" % model.name)
+    peers = [dict(row, kind="ggml") for row in ggml_rows(model, text, calib, base, options, program)]
+    ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]
+    rows = sorted(ours + peers, key=lambda row: -row["bytes"])
+    add_speeds(model, rows, options, program)
+    return rows
+
+
+def lines_of(name, rows):
+    """A model's tables, or with TSV=1 its keys."""
+    if not models.tsv():
+        named = [dict(row, label=row["kind"] + " " + row["label"]) for row in rows]
+        return [name, *models.table(named, "", ()), "", *speed_table(rows), ""]
+    keys = ["kld", "bytes", "bpw"] + [t + r + ".tps" for t in ("", "t2.") for r in RATES]
+    return [line for kind in ("ours", "ggml")
+            for line in models.table([row for row in rows if row["kind"] == kind], "peers.%s.%s" % (name, kind), keys)]
+
+
 def main():
     p = models.arguments(__doc__.split("\n", maxsplit=1)[0], windows=8, tokens=8192)
     p.add_argument("--types", default=TYPES, help="of ggml (%s)" % TYPES)
@@ -237,31 +260,15 @@ def main():
     options = p.parse_args()
     text, calib = models.texts_of(options)
     program = programs()
-    threads = str(os.cpu_count() or 1)
     if not models.tsv():
         print("\n".join(["%s; llama.cpp %s." % (models.machine(), version_of(program)), *models.conditions(options, text, calib),
-                         "Embedding and classifier Q8_0 and g8; activations of 8 bits, as both run them; plan.TYPE: at most as large "
-                         "as that file."]) + "\n")
+                         "Embedding and classifier in Q8_0 and g8. Activations have 8 bits, as both run usually. imatrix, feedback, plan:",
+                         "calibrated. plan.TYPE: no larger than that file. The rows of a model are in the order of the files' sizes."]) + "\n")
     tables = []
     for name in options.model or models.MODELS:
         model = models.Model(name, options.seed)
-        base = model.file("llama-base-%d.kld" % options.windows)
-        models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
-                           str(options.windows), "--kl-divergence-base", base, "-t", threads], [model.original, text],
-                    "%s: the original by llama-perplexity" % model.name)
-        peers = [dict(row, kind="ggml") for row in ggml_rows(model, text, calib, base, options, program)]
-        ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]
-        rows = sorted(ours + peers, key=lambda row: -row["bytes"])
-        add_speeds(model, rows, options, program)
-        if models.tsv():
-            names = ["kld", "bytes", "bpw"] + [t + r + ".tps" for t in ("", "t2.") for r in RATES]
-            lines = [line for kind in ("ours", "ggml") for line in
-                     models.table([row for row in rows if row["kind"] == kind], "peers.%s.%s" % (model.name, kind), names)]
-        else:
-            lines = [model.name, *models.table([dict(row, label=row["kind"] + " " + row["label"]) for row in rows], "", ()), "",
-                     *speed_table(rows), ""]
-        print("\n".join(lines), flush=True)
-        tables.append((model.name, rows))
+        tables.append((model.name, rows_of(model, text, calib, options, program)))
+        print("\n".join(lines_of(*tables[-1])), flush=True)
     chart(tables, os.path.join(STORE, "peers.svg"))
 
 
