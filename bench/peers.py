@@ -18,7 +18,7 @@ import sys
 import tarfile
 
 import models
-from models import BUILD, STORE, TOOL, WINDOW
+from models import BUILD, STORE, THREADS, TOOL, WINDOW
 
 TYPES = "Q8_0,Q6_K,Q5_K_M,Q4_K_M,IQ4_XS,IQ4_NL,Q4_0,Q3_K_M,IQ3_XXS,Q2_K,IQ2_XXS"
 LABELS = "g8,g6,g5,t4,t4.feedback,g4,g4.feedback,t3,t3.feedback,t2,t2.feedback"
@@ -45,7 +45,7 @@ def build_programs():
             os.rename(unpacked + ".new", unpacked)
         tree = os.path.join(unpacked, os.listdir(unpacked)[0], "vendor", "llama.cpp")
         models.output_of([*cmake, "-S", tree, "-B", os.path.join(folder, "build"), *options])
-        models.output_of([*cmake, "--build", os.path.join(folder, "build"), "-j", str(os.cpu_count() or 1), "--target", *PROGRAMS])
+        models.output_of([*cmake, "--build", os.path.join(folder, "build"), "-j", str(THREADS), "--target", *PROGRAMS])
 
     os.makedirs(folder, exist_ok=True)
     models.made(os.path.join(binaries, PROGRAMS[-1]), [*cmake, *options], [source], "llama.cpp: building (half an hour)", build)
@@ -81,7 +81,6 @@ def divergence(text):
 
 def ggml_rows(model, text, calib, base, options, program):
     """A row for each type, without and with importance matrix. Types that are refused without one have one row."""
-    threads = str(os.cpu_count() or 1)
     matrix, chunks = model.file("imatrix-%d.gguf" % options.calib_tokens), str(max(1, options.calib_tokens // WINDOW))
     rows = []
     for kind in options.types.split(","):
@@ -91,12 +90,12 @@ def ggml_rows(model, text, calib, base, options, program):
                 continue  # it does not look at it
             if weighted:
                 models.made(matrix, [program["llama-imatrix"], "-m", model.original, "-f", calib, "-o", matrix, "-c", str(WINDOW),
-                                     "--chunks", chunks, "-t", threads], [model.original, calib], model.name + ": importance matrix")
+                                     "--chunks", chunks, "--threads", str(THREADS)], [model.original, calib], model.name + ": importance matrix")
             path = model.file(label + ".gguf")
             with_matrix = ["--imatrix", matrix] if weighted else []
             try:
                 models.made(path, [program["llama-quantize"], *with_matrix, "--token-embedding-type", "q8_0", model.original, path,
-                                   kind, threads], [model.original, *with_matrix[1:]], "%s: %s: quantizing" % (model.name, label))
+                                   kind], [model.original, *with_matrix[1:]], "%s: %s: quantizing" % (model.name, label))
             except models.Stop as stop:
                 if weighted or "importance matrix" not in str(stop):
                     raise
@@ -104,7 +103,7 @@ def ggml_rows(model, text, calib, base, options, program):
                 continue
             linear = [int(n) for n in models.output_of([models.python_with("numpy", "gguf"), models.__file__, "linear", path]).split()]
             rows.append(models.row_of(model, label, path, base, [program["llama-perplexity"], "-m", path, "--kl-divergence-base", base,
-                                      "--kl-divergence", "-t", threads], divergence, linear))
+                                      "--kl-divergence", "--threads", str(THREADS)], divergence, linear))
     return rows
 
 
@@ -230,9 +229,9 @@ def chart(tables, path):
 
 def rows_of(model, text, calib, options, program):
     """All rows of a model, the largest file first."""
-    base, threads = model.file("llama-base-%d.kld" % options.windows), str(os.cpu_count() or 1)
+    base = model.file("llama-base-%d.kld" % options.windows)
     models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
-                       str(options.windows), "--kl-divergence-base", base, "-t", threads], [model.original, text],
+                       str(options.windows), "--kl-divergence-base", base, "--threads", str(THREADS)], [model.original, text],
                 "%s: the original by llama-perplexity" % model.name)
     peers = [dict(row, kind="ggml") for row in ggml_rows(model, text, calib, base, options, program)]
     ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]

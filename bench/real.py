@@ -17,7 +17,8 @@ PROMPT = "What is the capital of France?"
 def base_of(model, text, windows):
     """The original's log-probabilities on the windows."""
     path = model.file("base-%d.kld" % windows)
-    command = [TOOL, "ppl", model.original, "--text", text, "--tokens", str(windows * WINDOW), "--save-base", path]
+    command = [TOOL, "ppl", model.original, "--text", text, "--tokens", str(windows * WINDOW), "--threads",
+               str(models.THREADS), "--save-base", path]
     return models.made(path, command, [model.original, text], "%s: the original on %d windows" % (model.name, windows))
 
 
