@@ -34,8 +34,11 @@ def report(model, text, calib, options):
     lines = models.table(rows, "real." + model.name, ("kld", "bytes", "bpw", "ppl"))
     if models.tsv():
         return lines
-    said = models.output_of([TOOL, "chat", talker, "--prompt", options.prompt])
-    return [model.name, *lines, "", "%s, asked: %s" % (os.path.basename(talker), options.prompt), said.strip(), ""]
+    try:
+        said = models.output_of([TOOL, "chat", talker, "--prompt", options.prompt, "--length", "60"]).strip()
+    except models.Stop as stop:  # a model without a chat template, for one
+        said = str(stop).split("\n")[-1].strip()
+    return [model.name, *lines, "", "%s, asked: %s" % (os.path.basename(talker), options.prompt), said, ""]
 
 
 def main():

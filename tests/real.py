@@ -42,7 +42,7 @@ def texts():
     check("articles in turns", ["Article %d" % i in both[i % 2] and "Article %d" % i not in both[1 - i % 2] for i in range(4)] == [True] * 4)
     check("no more of an article than there should be", both[0].count("Article 0") == models.ARTICLE // len("Article 0. " + filler.strip()) == 16)
     with tempfile.TemporaryDirectory() as d:
-        for name, text in (("a", "one\n" + filler + "\n"), ("b", "two\n" + filler + "\n"), ("c", "one\n" + filler + "more\n")):
+        for name, text in (("a", "one\n" + filler + "\n"), ("b", filler + "\n" + filler + "other\n"), ("c", "one\n" + filler + "more\n")):
             models.save_text(os.path.join(d, name), text)
         check("texts that share a paragraph", refused(models.check_apart, os.path.join(d, "a"), os.path.join(d, "b")))
         check("texts that do not", not refused(models.check_apart, os.path.join(d, "a"), os.path.join(d, "c")))
@@ -63,22 +63,24 @@ def made_files():
         models.save_text(source, "1")
         check("a file is made", make("a") == 1)
         check("and not again", make("a") == 1)
-        check("but by another command", make("b") == 2)
+        check("but by another command", make("b") == 2 and make("b", "--thread", "1") == 3)
+        check("threads make no other file", make("b", "--thread", "1", "--threads", "1") == 3 and make("b", "--thread", "1", "--threads", "2") == 3)
         models.save_text(source, "22")
-        check("and of other sources", make("b") == 3)
+        check("and of other sources", make("b") == 4)
         os.remove(path)
-        check("and if it is gone", make("b") == 4)
+        check("and if it is gone", make("b") == 5)
         open(path + ".layer1", "w", encoding="utf-8").close()
         open(path + "0", "w", encoding="utf-8").close()
-        check("what a run of another recipe left goes, but no other file", make("c") == 5 and not os.path.exists(path + ".layer1") and os.path.exists(path + "0"))
+        check("what a run of another recipe left goes, but no other file", make("c") == 6 and not os.path.exists(path + ".layer1") and os.path.exists(path + "0"))
         check("a program that fails", refused(models.made, path, [sys.executable, "d"], [source], "a file", lambda c: models.output_of(["/no/such"])))
-        check("what it did not make counts as not made", make("d") == 6)
+        check("a program that writes nothing", refused(models.made, path, [sys.executable, "e"], [source], "a file", str))
+        check("what it did not make counts as not made", make("d") == 7)
 
 
 def outputs():
     check("lines of llmq", models.pairs("noise\nppl.ppl\t23.5\nppl.kld\t0.25\nppl.kld.99\t2\n") == {"ppl": 23.5, "kld": 0.25, "kld.99": 2})
     entry = "tensor     %s   %s    t4      group 64      4.250 bpw     %d bytes  t2 0.005\n"
-    listing = entry % ("layers.0.w1", "1536 x 576", 470016) + entry % ("layers.11.wq", " 576 x 576", 176256)
+    listing = entry % ("layers.0.w3", "1536 x 576", 470016) + entry % ("layers.11.wq", " 576 x 576", 176256)
     check("linear layers of a bundle", models.linear_of_bundle(
         entry % ("embed", "100 x 576", 999) + listing + "tensor layers.0.norm1 1 x 576  f32  2304 bytes\n") == (646272, 1536 * 576 + 576 * 576))
     check("a bundle without", refused(models.linear_of_bundle, "tensor embed 1 x 2 f32 8 bytes\n"))

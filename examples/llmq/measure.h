@@ -183,17 +183,6 @@ static void ppl_own(const char *path, const ppl_options *o)
     }
 }
 
-/* Room for windows of so many tokens, `batch` of them a call, with all threads at the model's tasks. */
-static void open_pooled(loaded *m, const char *path, int bits, uint32_t window, uint32_t batch, pool *threads)
-{
-    if (window > m->model.context)
-        fail("%s: windows of %u tokens are longer than the context of the model, %u", path, window, m->model.context);
-    set_cache(m, bits, (int)window);
-    m->model.tasks = (uint32_t)threads->threads;
-    open_window(m, path, window < batch ? window : batch);
-    m->state.run = pool_run, m->state.run_context = threads;
-}
-
 /* A model for the protocol, with all threads at its tasks. *window 0: it is set to what is usual. */
 static void open_protocol(loaded *m, const char *path, const ppl_options *o, int bits, uint32_t *window, pool *threads)
 {
@@ -201,7 +190,10 @@ static void open_protocol(loaded *m, const char *path, const ppl_options *o, int
     const unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
     open_model(m, path, bytes, size, 0, o->abits);
     if (*window == 0) *window = m->model.context < KLD_WINDOW ? m->model.context : KLD_WINDOW;
-    open_pooled(m, path, bits, *window, 64, threads);
+    if (*window > m->model.context)
+        fail("%s: windows of %u tokens are longer than the context of the model, %u", path, *window, m->model.context);
+    set_cache(m, bits, (int)*window);
+    open_window_of(m, path, *window < BATCH ? *window : BATCH, threads);
 }
 
 /* The tokens of the windows: those of the base, or of the text, from BOS on if the model has it. */

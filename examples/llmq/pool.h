@@ -98,3 +98,13 @@ static void pool_run(void *context, lm_task task, void *argument, uint32_t n)
     while (__atomic_load_n(&p->done, __ATOMIC_ACQUIRE) != n) sched_yield();
 }
 #endif
+
+#define BATCH 64u /* tokens of a prompt or a window that are run at once */
+
+/* Memory to run a model on up to so many tokens at once, with a pool of threads at its tasks. */
+static void open_window_of(loaded *m, const char *path, uint32_t tokens, pool *threads)
+{
+    m->model.tasks = (uint32_t)threads->threads;
+    open_window(m, path, tokens);
+    m->state.run = pool_run, m->state.run_context = threads;
+}

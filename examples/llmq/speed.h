@@ -26,7 +26,8 @@ static double speed_of(loaded *m, uint32_t count, uint32_t batch, float *logits)
 static int command_speed(int argc, char **argv)
 {
     const char *rest[1], *abits = NULL, *key = "speed";
-    int prompt = 512, tokens = 64, threads = 1, batch = 64, bits = 32;
+    int prompt = 512, tokens = 64, threads = 1, batch = BATCH, bits = 32;
+    uint32_t most;
     const option options[] = {
         OPT_WHOLE("prompt-tokens", 0, "N", prompt, 1, MOST_TOKENS, "of the prompt"),
         OPT_WHOLE("tokens", 'n', "N", tokens, 1, MOST_TOKENS, "that are generated, from an empty cache"),
@@ -47,7 +48,10 @@ static int command_speed(int argc, char **argv)
     bytes = read_model(rest[0], NULL, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, abits);
     pool_start(&workers, threads);
-    open_pooled(&m, rest[0], bits, (uint32_t)(prompt > tokens ? prompt : tokens), (uint32_t)batch, &workers);
+    most = (uint32_t)(prompt > tokens ? prompt : tokens);
+    if (most > m.model.context) fail("%s: the context of the model has %u tokens", rest[0], m.model.context);
+    set_cache(&m, bits, (int)most);
+    open_window_of(&m, rest[0], (uint32_t)batch < most ? (uint32_t)batch : most, &workers);
     logits = (float *)allocate(m.model.vocab * sizeof *logits);
     (void)speed_of(&m, 1, 1, logits); /* the weights come into memory */
     fed = speed_of(&m, (uint32_t)prompt, (uint32_t)batch, logits);
