@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """models.py - models, texts and measurements of `make real` and `make peers`, for bench/real.py and bench/peers.py
 
-Everything stays in build/real: installed packages, models, texts, originals, sums, quantized files and results. Beside a
-file that was made stands its recipe, FILE.made: the command, and the states of the program and of the files it read. The file is
-made again when its recipe changes, and a result is measured again when its recipe changes. In the environment, KEEP=1: another
-build of a program is no such change; THREADS: how many threads run where speed is not measured, else one for each processor.
-
+Everything stays in build/real: installed packages, models, texts, originals, sums, quantized files, results.
+Beside a file that was made stands its recipe, FILE.made: the command, and the states of the program and of
+the files it read. The file is made again when its recipe changes, and so is a result. In the environment:
+    KEEP=1      another build of a program is no such change
+    THREADS=N   how many threads run where speed is not measured, else one for each processor
+Called by itself:
     models.py original IN.gguf OUT.gguf SEED     writes the original of a comparison; needs numpy and gguf
     models.py linear FILE.gguf                   prints bytes and weights of the linear layers; needs gguf
 """
@@ -266,7 +267,7 @@ def check_apart(text, calib):
         with open(path, encoding="utf-8", errors="replace") as f:
             paragraphs.append({line.strip() for line in f if len(line) > 80})
     if paragraphs[0] & paragraphs[1]:
-        raise Stop("%s and %s share a paragraph: the loss on a text that was calibrated on says nothing" % (text, calib))
+        raise Stop("%s and %s share a paragraph: a loss on what was calibrated on says nothing" % (text, calib))
 
 
 def texts_of(options):
@@ -294,10 +295,10 @@ def texts_of(options):
 # ---- originals -----------------------------------------------------------------------------------
 
 def noisy(weights, generator):
-    """Weights of a quantized tensor with uniform noise of up to half a step added, so that no format gains from their grid.
+    """Weights of a quantized tensor with uniform noise of up to half a step added: no format gains from their grid.
 
-    weights: an array of floats, whose number is a multiple of 16. The step is the least difference between
-    two of 16 neighbours that is more than rounding of floats; neighbours that are all equal get no noise.
+    weights: an array of floats, whose number is a multiple of 16. The step is the least difference between two
+    of 16 neighbours that is more than rounding of floats. Neighbours that are all equal get no noise.
     """
     import numpy
     blocks = weights.reshape(-1, 16)
@@ -353,13 +354,14 @@ class Model:
         if name in MODELS:
             self.name, source = name, installed_model(name)
         else:
-            self.name, source = re.sub(r"[^\w-]", "-", os.path.splitext(os.path.basename(name))[0]), os.path.abspath(name)
+            stem = os.path.splitext(os.path.basename(name))[0]
+            self.name, source = re.sub(r"[^\w-]", "-", stem), os.path.abspath(name)
             if not os.path.exists(source):
                 raise Stop("%s: there is no such file, nor a model of this name (%s)" % (name, ", ".join(MODELS)))
         self.folder = os.path.join(STORE, self.name)
         self.original = os.path.join(self.folder, "original.gguf")
-        made(self.original, [python_with("numpy", "gguf"), __file__, "original", source, self.original, str(seed)], [source],
-             "%s: decoding, with noise of half a step" % self.name)
+        command = [python_with("numpy", "gguf"), __file__, "original", source, self.original, str(seed)]
+        made(self.original, command, [source], "%s: decoding, with noise of half a step" % self.name)
 
     def file(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -392,7 +394,7 @@ def linear_of_bundle(text):
 
 
 def options_of(label):
-    """The options of `llmq quantize` that a label stands for: FORMAT, then parts: a number is the group, feedback: with sums."""
+    """What a label FORMAT[.GROUP][.feedback] stands for: (options of `llmq quantize`, are there sums to be, too?)."""
     parts = label.split(".")
     options, fed = ["--format", parts[0]], False
     for part in parts[1:]:
@@ -427,7 +429,10 @@ def sums_of(model, calib, tokens):
 
 
 def bundle(model, label, options, sums=None, sources=()):
-    """The file that `llmq quantize` makes with these options. sums: a file, for error feedback. sources: files that options name."""
+    """The file that `llmq quantize` makes with these options.
+
+    sums: the file for error feedback. sources: files that options name.
+    """
     path = model.file(label + ".llmq")
     fed = ["--hessian", sums] if sums else []
     command = [TOOL, "quantize", model.original, path, *options, "--embed", "g8", "--threads", str(THREADS), *fed]
@@ -435,16 +440,18 @@ def bundle(model, label, options, sums=None, sources=()):
 
 
 def row_of(model, label, path, base, command, parse, linear):
-    """A row of a table: a dict of label, path, bytes, bpw, and of what `parse` finds in the output of a command that reads
-    path and base. linear: bytes and weights of the linear layers."""
+    """A row of a table: a dict of label, path, bytes, bpw, and of what `parse` finds in the output of a command.
+
+    The command reads path and base. linear: bytes and weights of the linear layers.
+    """
     row = model.measured("%s %s" % (label, os.path.basename(base)), command, [path, base], label + ": divergence",
                          lambda c: parse(output_of(c, TSV="1")))
     return dict(row, label=label, path=path, bytes=os.path.getsize(path), bpw=8 * linear[0] / linear[1])
 
 
 def our_row(model, label, path, base):
-    return row_of(model, label, path, base, [TOOL, "ppl", path, "--base", base, "--threads", str(THREADS), "--key", "ppl"], pairs,
-                  linear_of_bundle(output_of([TOOL, "inspect", path])))
+    command = [TOOL, "ppl", path, "--base", base, "--threads", str(THREADS), "--key", "ppl"]
+    return row_of(model, label, path, base, command, pairs, linear_of_bundle(output_of([TOOL, "inspect", path])))
 
 
 # ---- what is printed -----------------------------------------------------------------------------
@@ -460,9 +467,9 @@ def table(rows, key, keys):
     lines = ["%-26s %11s %8s %10s %9s %9s %7s %9s" % (
         "linear layers", "bytes", "bits/w", "KLD", "+-", "99 %", "same %", "ppl")]
     for row in rows:
-        lines.append("%-26s %11d %8.3f" % (row["label"], row["bytes"], row["bpw"]) + (
-            " %10.5f %9.5f %9.4f %7.1f %9.3f" % (row["kld"], row["kld.error"], row["kld.99"], 100 * row["same"], row["ppl"])
-            if "kld" in row else " %10s %9s %9s %7s %9.3f" % ("-", "-", "-", "-", row["ppl"])))
+        lines.append("%-26s %11d %8.3f %10.5f %9.5f %9.4f %7.1f %9.3f" % (
+            row["label"], row["bytes"], row["bpw"], row["kld"], row["kld.error"], row["kld.99"], 100 * row["same"],
+            row["ppl"]))
     return lines
 
 
@@ -490,12 +497,13 @@ def conditions(options, text, calib):
 def arguments(description, windows, tokens):
     """The options that both programs have."""
     p = argparse.ArgumentParser(description=description)
-    p.add_argument("--model", action="append", help="one of %s, or a GGUF file; may be repeated; not given: all of them" % ", ".join(MODELS))
+    p.add_argument("--model", action="append", metavar="MODEL", help="one of %s, or a GGUF file; may be repeated; not given: "
+                   "all of them" % ", ".join(MODELS))
     p.add_argument("--text", help="to measure on; not given: articles of Wikipedia from the PyPI package gensim")
     p.add_argument("--calib", help="to calibrate on; not given: other articles")
     p.add_argument("--windows", type=int, default=windows, help="of 512 tokens that are measured (%d)" % windows)
     p.add_argument("--calib-tokens", type=int, default=tokens, help="that are calibrated on (%d)" % tokens)
-    p.add_argument("--seed", type=int, default=1, help="of the noise of half a step that the original of a comparison gets (1)")
+    p.add_argument("--seed", type=int, default=1, help="of the noise that originals get (1)")
     return p
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """peers.py - `make peers`: our formats beside llama.cpp's, on the same weights and text in one run
 
-KL divergence from the original against file size and bits of the linear layers, for types of ggml with and without an importance matrix
-of the calibration text, and for ours without calibration, with error feedback, and planned: as large as a file of ggml at most.
-All are held against log-probabilities that llama-perplexity wrote for the original in F32. Then tokens a second. The embedding,
-which is the classifier, too, has 8 bits in all files: Q8_0 and g8. llama.cpp is built from the source package of llama-cpp-python
-in build/peers, or PEERS_BIN names a directory with its programs. TSV=1: lines peers.MODEL.{ours,ggml}.TYPE.{kld,bytes,bpw,
-pp512.tps,tg64.tps,t2.pp512.tps,t2.tg64.tps}<TAB>value. A chart goes to build/real/peers.svg.
+The table has the KL divergence from the original against file size and bits of the linear layers: types of ggml
+with and without an importance matrix of the calibration text, and ours without calibration, with error feedback,
+and planned to be no larger than a file of ggml. All are held against log-probabilities that llama-perplexity
+wrote for the original in F32. Then come tokens a second. The embedding, which is the classifier, too, has 8 bits
+in all files. llama.cpp is built from the source package of llama-cpp-python in build/peers, unless PEERS_BIN
+names a directory with its programs. A chart goes to build/real/peers.svg. With TSV=1: lines
+peers.MODEL.{ours,ggml}.TYPE.{kld,bytes,bpw,pp512.tps,tg64.tps,t2.pp512.tps,t2.tg64.tps}<TAB>value.
 """
 import json
 import os
@@ -35,7 +36,8 @@ def build_programs():
     folder, binaries = os.path.join(BUILD, "peers"), os.path.join(BUILD, "peers", "build", "bin")
     source = models.package("llama-cpp-python", ".tar.gz")
     cmake = ["cmake"] if shutil.which("cmake") else [models.python_with("cmake"), "-m", "cmake"]
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_OPENSSL=OFF"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_SERVER=OFF",
+               "-DLLAMA_OPENSSL=OFF"]
 
     def build(_):
         unpacked = os.path.join(folder, "source")
@@ -48,7 +50,8 @@ def build_programs():
         models.output_of([*cmake, "--build", os.path.join(folder, "build"), "-j", str(THREADS), "--target", *PROGRAMS])
 
     os.makedirs(folder, exist_ok=True)
-    models.made(os.path.join(binaries, PROGRAMS[-1]), [*cmake, *options], [source], "llama.cpp: building (half an hour)", build)
+    last = os.path.join(binaries, PROGRAMS[-1])
+    models.made(last, [*cmake, *options], [source], "llama.cpp: building (half an hour)", build)
     return binaries
 
 
@@ -61,7 +64,8 @@ def programs():
 
 
 def version_of(program):
-    said = subprocess.run([program["llama-perplexity"], "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    said = subprocess.run([program["llama-perplexity"], "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
     found = re.search(r"version: (\S+)", said.stdout.decode(errors="replace"))
     return found.group(1) if found else "of unknown version"
 
@@ -79,32 +83,40 @@ def divergence(text):
     return values
 
 
-def ggml_rows(model, text, calib, base, options, program):
-    """A row for each type, without and with importance matrix. Types that are refused without one have one row."""
-    matrix, chunks = model.file("imatrix-%d.gguf" % options.calib_tokens), str(max(1, options.calib_tokens // WINDOW))
+def importance(model, calib, tokens, program):
+    path = model.file("imatrix-%d.gguf" % tokens)
+    command = [program["llama-imatrix"], "-m", model.original, "-f", calib, "-o", path, "-c", str(WINDOW), "--chunks",
+               str(max(1, tokens // WINDOW)), "--threads", str(THREADS)]
+    return models.made(path, command, [model.original, calib], model.name + ": importance matrix")
+
+
+def ggml_row(model, kind, matrix, base, program):
+    """The row of a type, with an importance matrix unless that is None; None for a type that needs one."""
+    label, weighted = (kind + ".imatrix", ["--imatrix", matrix]) if matrix else (kind, [])
+    path = model.file(label + ".gguf")
+    command = [program["llama-quantize"], *weighted, "--token-embedding-type", "q8_0", model.original, path, kind]
+    try:
+        models.made(path, command, [model.original, *weighted[1:]], "%s: %s: quantizing" % (model.name, label))
+    except models.Stop as stop:
+        if matrix or "importance matrix" not in str(stop):
+            raise
+        models.say("%s: llama.cpp makes no %s without an importance matrix" % (model.name, kind))
+        return None
+    counted = models.output_of([models.python_with("numpy", "gguf"), models.__file__, "linear", path])
+    command = [program["llama-perplexity"], "-m", path, "--kl-divergence-base", base, "--kl-divergence", "--threads",
+               str(THREADS)]
+    return models.row_of(model, label, path, base, command, divergence, [int(n) for n in counted.split()])
+
+
+def ggml_rows(model, calib, base, options, program):
+    """A row for each type without importance matrix, and one with. Q8_0 has one row, as it does not look at a matrix."""
     rows = []
     for kind in options.types.split(","):
-        for label in (kind, kind + ".imatrix"):
-            weighted = label != kind
-            if weighted and kind == "Q8_0":
-                continue  # it does not look at it
-            if weighted:
-                models.made(matrix, [program["llama-imatrix"], "-m", model.original, "-f", calib, "-o", matrix, "-c", str(WINDOW),
-                                     "--chunks", chunks, "--threads", str(THREADS)], [model.original, calib], model.name + ": importance matrix")
-            path = model.file(label + ".gguf")
-            with_matrix = ["--imatrix", matrix] if weighted else []
-            try:
-                models.made(path, [program["llama-quantize"], *with_matrix, "--token-embedding-type", "q8_0", model.original, path,
-                                   kind], [model.original, *with_matrix[1:]], "%s: %s: quantizing" % (model.name, label))
-            except models.Stop as stop:
-                if weighted or "importance matrix" not in str(stop):
-                    raise
-                models.say("%s: llama.cpp makes no %s without an importance matrix" % (model.name, kind))
-                continue
-            linear = [int(n) for n in models.output_of([models.python_with("numpy", "gguf"), models.__file__, "linear", path]).split()]
-            rows.append(models.row_of(model, label, path, base, [program["llama-perplexity"], "-m", path, "--kl-divergence-base", base,
-                                      "--kl-divergence", "--threads", str(THREADS)], divergence, linear))
-    return rows
+        rows.append(ggml_row(model, kind, None, base, program))
+        if kind != "Q8_0":
+            matrix = importance(model, calib, options.calib_tokens, program)
+            rows.append(ggml_row(model, kind, matrix, base, program))
+    return [row for row in rows if row]
 
 
 # ---- ours ----------------------------------------------------------------------------------------
@@ -117,6 +129,19 @@ def plan_formats(bits):
     return None
 
 
+def planned(model, kind, size, bits, sums, base):
+    """The row of a plan for a file of `size` bytes, which leaves `bits` a weight of the linear layers; None if there is none."""
+    pair, label = plan_formats(bits), "plan." + kind
+    if not pair:
+        models.say("%s: no plan for the size of %s" % (model.name, kind))
+        return None
+    recipe = model.file(label + ".recipe")
+    command = [TOOL, "plan", model.original, "--size", str(size), "--rule", "carried", "--hessian", sums, "--formats",
+               ",".join(pair), "--low", pair[0], "--high", pair[1], "--errors", "gauss", "--embed", "g8", "--out", recipe]
+    models.made(recipe, command, [model.original, sums], "%s: %s: planning" % (model.name, label))
+    return models.our_row(model, label, models.bundle(model, label, ["--recipe", recipe], sums, [recipe]), base)
+
+
 def our_rows(model, calib, base, options, peers):
     """A row for each label, and for plans of the sizes of ggml's files."""
     def sums():
@@ -125,31 +150,24 @@ def our_rows(model, calib, base, options, peers):
     rows = []
     for label in options.labels.split(","):
         words, fed = models.options_of(label)
-        path = models.bundle(model, label, words, sums() if fed else None)
-        rows.append(models.our_row(model, label, path, base))
-    size, weights = models.linear_of_bundle(models.output_of([TOOL, "inspect", rows[0]["path"]]))
-    other = rows[0]["bytes"] - size
+        rows.append(models.our_row(model, label, models.bundle(model, label, words, sums() if fed else None), base))
+    linear, weights = models.linear_of_bundle(models.output_of([TOOL, "inspect", rows[0]["path"]]))
+    other = rows[0]["bytes"] - linear
+    sizes = {row["label"].split(".")[0]: row["bytes"] for row in peers}  # an importance matrix changes none
     for kind in options.planned.split(",") if options.planned else []:
-        most = [row["bytes"] for row in peers if row["label"] in (kind, kind + ".imatrix")]
-        pair = plan_formats(8 * (most[0] - other) / weights) if most else None
-        if not pair:
-            models.say("%s: no plan for the size of %s" % (model.name, kind))
-            continue
-        recipe, label = model.file("plan.%s.recipe" % kind), "plan." + kind
-        models.made(recipe, [TOOL, "plan", model.original, "--size", str(most[0]), "--rule", "carried", "--hessian", sums(),
-                             "--formats", ",".join(pair), "--low", pair[0], "--high", pair[1], "--errors", "gauss", "--embed", "g8",
-                             "--out", recipe], [model.original, sums()], "%s: %s: planning" % (model.name, label))
-        path = models.bundle(model, label, ["--recipe", recipe], sums(), [recipe])
-        rows.append(models.our_row(model, label, path, base))
-    return rows
+        if kind in sizes:
+            rows.append(planned(model, kind, sizes[kind], 8 * (sizes[kind] - other) / weights, sums(), base))
+    return [row for row in rows if row]
 
 
 # ---- speed ---------------------------------------------------------------------------------------
 
 def speed_command(row, threads, program):
     if row["kind"] == "ours":
-        return [TOOL, "speed", row["path"], "--prompt-tokens", "512", "--tokens", "64", "--threads", str(threads), "--key", "speed"]
-    return [program["llama-bench"], "-m", row["path"], "-p", "512", "-n", "64", "-t", str(threads), "-r", "1", "-o", "jsonl"]
+        return [TOOL, "speed", row["path"], "--prompt-tokens", "512", "--tokens", "64", "--threads", str(threads),
+                "--key", "speed"]
+    return [program["llama-bench"], "-m", row["path"], "-p", "512", "-n", "64", "-t", str(threads), "-r", "1",
+            "-o", "jsonl"]
 
 
 def rates_of(kind, text):
@@ -161,7 +179,10 @@ def rates_of(kind, text):
 
 
 def add_speeds(model, rows, options, program):
-    """Measures files in turns, so that a slow moment of the machine meets all of them, and adds the medians to the rows."""
+    """Adds tokens a second to the rows: medians over turns, so that a slow moment of the machine meets all files alike.
+
+    Calibration changes no speed, so calibrated files are left out.
+    """
     chosen = [row for row in rows if not re.search(r"\.(imatrix|feedback)$|^plan\.", row["label"])]
     counts = [t for t in (1, 2) if t <= (os.cpu_count() or 1)]
     calls = [(row, t, speed_command(row, t, program)) for row in chosen for t in counts]
@@ -172,16 +193,19 @@ def add_speeds(model, rows, options, program):
             models.say("%s: speed, turn %d of %d ..." % (model.name, turn + 1, options.turns))
             for row, t, command in calls:
                 for name, value in rates_of(row["kind"], models.output_of(command, TSV="1")).items():
-                    seen.setdefault("%s.%s%s" % (row["label"], "t2." if t == 2 else "", name), []).append(value)
-        return {name: statistics.median(values) for name, values in seen.items()}
+                    key = "%s %s %s%s" % (row["kind"], row["label"], "t2." if t == 2 else "", name)
+                    seen.setdefault(key, []).append(value)
+        return {key: statistics.median(values) for key, values in seen.items()}
 
-    if options.turns == 0:
+    if options.turns == 0 or not calls:
         return
-    values = model.measured("speed", [TOOL, str(options.turns), *[" ".join(c) for _, _, c in calls]], [row["path"] for row in chosen],
-                            "speed", measure)
-    for row in chosen:
-        start = row["label"] + "."
-        row.update({name[len(start):]: v for name, v in values.items() if re.fullmatch(re.escape(start) + r"(t2\.)?(pp|tg)\d+\.tps", name)})
+    whole = [TOOL, str(options.turns), *[" ".join(command) for _, _, command in calls]]
+    values = model.measured("speed", whole, [row["path"] for row in chosen], "speed", measure)
+    for key, value in values.items():
+        kind, label, name = key.split(" ")
+        for row in chosen:
+            if (row["kind"], row["label"]) == (kind, label):
+                row[name] = value
 
 
 def speed_table(rows):
@@ -196,9 +220,30 @@ def speed_table(rows):
 
 # ---- the chart -----------------------------------------------------------------------------------
 
-SERIES = (("ggml", r"^[^.]*$", "#7d8793", 5, "llama.cpp"), ("ggml", r"\.imatrix$", "#b04a2f", 5, "llama.cpp, importance matrix"),
-          ("ours", r"^[tg]\w+$", "#1f5fa8", 7, "llmq, no calibration"), ("ours", r"\.feedback$", "#3d8f3a", 9, "llmq, calibrated (error feedback)"),
-          ("ours", r"^plan\.", "#d99a2b", 13, "llmq, calibrated, planned"))
+SERIES = (  # kind, labels, how, colour, shape, where labels stand, title
+    ("ggml", r"^[^.]*$", "points", "#7d8793", 5, "", "llama.cpp"),
+    ("ggml", r"\.imatrix$|^Q8_0$", "points", "#b04a2f", 5, "left offset 0.8,0.4", "llama.cpp, importance matrix"),
+    ("ours", r"^g\w+$", "linespoints", "#6aa5d9", 7, "right offset -0.8,-0.5", "llmq grids, no calibration"),
+    ("ours", r"^t\w+$", "linespoints", "#1f5fa8", 7, "right offset -0.8,-0.5", "llmq trellises, no calibration"),
+    ("ours", r"^t\w+\.feedback$", "linespoints", "#3d8f3a", 9, "right offset -0.8,-0.5",
+     "llmq trellises, calibrated (error feedback)"),
+    ("ours", r"^plan\.", "points", "#d99a2b", 13, "", "llmq, calibrated, planned"))
+
+
+def panel(name, rows):
+    """The commands of a model's panel."""
+    plots, data = [], []
+    for kind, pattern, how, colour, shape, side, title in SERIES:
+        points = sorted((row["bytes"] / 1e6, row["kld"], row["label"].split(".")[0]) for row in rows
+                        if row["kind"] == kind and re.search(pattern, row["label"]) and row["kld"] > 0)
+        if not points:
+            continue
+        block = "$m_%s%d" % (re.sub(r"\W", "_", name), len(data))
+        data.append("%s << EOD\n%s\nEOD" % (block, "\n".join("%g %g %s" % p for p in points)))
+        plots.append('%s using 1:2 with %s pt %d ps 0.8 lc rgb "%s" title "%s"' % (block, how, shape, colour, title))
+        if side:
+            plots.append('%s using 1:2:3 with labels %s font ",10" tc rgb "%s" notitle' % (block, side, colour))
+    return data + ['set title "%s"' % name, "plot " + ", ".join(plots)]
 
 
 def chart(tables, path):
@@ -206,23 +251,12 @@ def chart(tables, path):
     if not shutil.which("gnuplot"):
         models.say("no chart: gnuplot is not installed (Debian: gnuplot-nox)")
         return
-    script = ['set term svg size 760,%d font "sans,13" background "white"' % (430 * len(tables)), 'set output "%s"' % path,
-              "set multiplot layout %d,1" % len(tables), 'set logscale y; set format y "%g"; set grid; set key top right',
-              'set ylabel "divergence from the original (KL, nats a token)"', 'set xlabel "file, MB"']
+    script = ['set term svg size 760,%d font "sans,13" background "white" noenhanced' % (430 * len(tables)),
+              'set output "%s"' % path, "set multiplot layout %d,1" % len(tables), 'set xlabel "file, MB"',
+              'set ylabel "divergence from the original (KL, nats a token)"',
+              'set logscale y; set format y "%g"; set grid; set offsets graph 0.05, graph 0.05; set key below']
     for name, rows in tables:
-        plots, data = [], []
-        for kind, pattern, colour, point, title in SERIES:
-            points = sorted((row["bytes"] / 1e6, row["kld"], row["label"].split(".")[-1 if pattern == r"^plan\." else 0])
-                            for row in rows if row["kind"] == kind and re.search(pattern, row["label"]) and row["kld"] > 0)
-            if not points:
-                continue
-            side = "right offset -0.8,-0.4" if kind == "ours" else "left offset 0.8,0.3"
-            lines = "points" if pattern == r"^plan\." else "linespoints"
-            plots.append('$d%d using 1:2 with %s pt %d ps 0.8 lc rgb "%s" title "%s"' % (len(data), lines, point, colour, title))
-            if pattern != r"^plan\.":
-                plots.append('$d%d using 1:2:3 with labels noenhanced %s font ",10" tc rgb "%s" notitle' % (len(data), side, colour))
-            data.append("$d%d << EOD\n%s\nEOD" % (len(data), "\n".join("%g %g %s" % p for p in points)))
-        script += data + ['set title "%s" noenhanced' % name, "plot " + ", ".join(plots)]
+        script += panel(name, rows)
     subprocess.run(["gnuplot"], input="\n".join([*script, "unset multiplot", ""]).encode(), check=True)
     models.say("chart: " + path)
 
@@ -233,7 +267,7 @@ def rows_of(model, text, calib, options, program):
     models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
                        str(options.windows), "--kl-divergence-base", base, "--threads", str(THREADS)], [model.original, text],
                 "%s: the original by llama-perplexity" % model.name)
-    peers = [dict(row, kind="ggml") for row in ggml_rows(model, text, calib, base, options, program)]
+    peers = [dict(row, kind="ggml") for row in ggml_rows(model, calib, base, options, program)]
     ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]
     rows = sorted(ours + peers, key=lambda row: -row["bytes"])
     add_speeds(model, rows, options, program)
@@ -260,9 +294,10 @@ def main():
     text, calib = models.texts_of(options)
     program = programs()
     if not models.tsv():
-        print("\n".join(["%s; llama.cpp %s." % (models.machine(), version_of(program)), *models.conditions(options, text, calib),
-                         "Embedding and classifier in Q8_0 and g8. Activations have 8 bits, as both run usually. imatrix, feedback, plan:",
-                         "calibrated. plan.TYPE: no larger than that file. The rows of a model are in the order of the files' sizes."]) + "\n")
+        print("%s; llama.cpp %s." % (models.machine(), version_of(program)))
+        print("\n".join(models.conditions(options, text, calib)))
+        print("Embedding and classifier in Q8_0 and g8. Activations have 8 bits, as both run usually. imatrix, feedback, "
+              "plan:\ncalibrated. plan.TYPE: no larger than that file. Rows are in the order of the files' sizes.\n")
     tables = []
     for name in options.model or models.MODELS:
         model = models.Model(name, options.seed)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""real.py - `make real`: real models from PyPI, or a GGUF file, quantized, measured and talked to; one table for each model
+"""real.py - `make real`: real models from PyPI, or a GGUF file, quantized, measured and talked to
 
-The original of a comparison is the model with uniform noise of half a quantization step added, since what PyPI has
-is quantized already (bench/models.py). TSV=1: lines real.MODEL.LABEL.{kld,bytes,bpw,ppl}<TAB>value.
+The original of a comparison is the model with uniform noise of half a quantization step added, since what PyPI
+has is quantized already (bench/models.py). One table for each model; with TSV=1 lines
+real.MODEL.LABEL.{kld,bytes,bpw,ppl}<TAB>value.
 """
 import os
 import sys
