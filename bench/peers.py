@@ -291,6 +291,7 @@ def main():
     p.add_argument("--planned", default=PLANNED, help="plans as large as ggml's files of these types (%s)" % PLANNED)
     p.add_argument("--turns", type=int, default=3, help="of the measurement of speed, 0: none (3)")
     options = p.parse_args()
+    models.fetch(options)
     text, calib = models.texts_of(options)
     program = programs()
     if not models.tsv():

@@ -47,9 +47,10 @@ def main():
     p.add_argument("--labels", default=LABELS, help="FORMAT[.GROUP][.feedback] with commas between them (%s)" % LABELS)
     p.add_argument("--prompt", default=PROMPT, help="what the model is asked (%s)" % PROMPT)
     options = p.parse_args()
+    models.fetch(options)
     text, calib = models.texts_of(options)
     if not models.tsv():
-        print("\n".join(models.conditions(options, text, calib)) + "\n")
+        print("\n".join([models.machine() + ".", *models.conditions(options, text, calib), ""]))
     for name in options.model or models.MODELS:
         print("\n".join(report(models.Model(name, options.seed), text, calib, options)), flush=True)
 
