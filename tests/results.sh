@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # results.sh BUILD [PART...] - puts hello.c and the tables of `make mcu eval sense feedback outliers distortion size bench` between their
 # marks in README.md, bench/RESULTS.md and examples/mcu/README.md. Parts: hello, summary (of the tables in bench/RESULTS.md), count
-# (bench/emulated.sh) and the targets. Without parts: all but real and peers, which need a network and hours. The tables stay in BUILD, and those that are there from before are put in, too.
+# (bench/emulated.sh) and the targets. Without parts: all but real and peers, which need a network and hours. The tables stay in BUILD,
+# and those that are there from before are put in, too.
 set -eu
 cd "$(dirname "$0")/.."
 b=$1
