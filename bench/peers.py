@@ -51,12 +51,12 @@ def build_programs():
 
     os.makedirs(folder, exist_ok=True)
     last = os.path.join(binaries, PROGRAMS[-1])
-    models.made(last, [*cmake, *options], [source], "llama.cpp: building (half an hour)", build)
+    models.made(last, ["llama.cpp", *options], [source], "llama.cpp: building (half an hour)", build)
     return binaries
 
 
 def programs():
-    folder = os.environ.get("PEERS_BIN") or build_programs()
+    folder = os.path.abspath(os.environ.get("PEERS_BIN") or build_programs())
     for p in PROGRAMS:
         if not os.path.exists(os.path.join(folder, p)):
             raise models.Stop("%s has no %s" % (folder, p))
@@ -102,10 +102,10 @@ def ggml_row(model, kind, matrix, base, program):
             raise
         models.say("%s: llama.cpp makes no %s without an importance matrix" % (model.name, kind))
         return None
-    counted = models.output_of([models.python_with("numpy", "gguf"), models.__file__, "linear", path])
     command = [program["llama-perplexity"], "-m", path, "--kl-divergence-base", base, "--kl-divergence", "--threads",
                str(THREADS)]
-    return models.row_of(model, label, path, base, command, divergence, [int(n) for n in counted.split()])
+    return models.row_of(model, label, path, base, command, divergence,
+                         lambda: [int(n) for n in models.by_packages(["linear", path]).split()])
 
 
 def ggml_rows(model, calib, base, options, program):

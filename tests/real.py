@@ -57,7 +57,7 @@ def made_files():
             models.save_text(path, str(len(runs)))
 
         def make(*words):
-            models.made(path, [sys.executable, *words], [source], "a file", run)
+            models.made(path, ["by", *words], [source], "a file", run)
             return len(runs)
 
         models.save_text(source, "1")
@@ -72,9 +72,16 @@ def made_files():
         open(path + ".layer1", "w", encoding="utf-8").close()
         open(path + "0", "w", encoding="utf-8").close()
         check("what a run of another recipe left goes, but no other file", make("c") == 6 and not os.path.exists(path + ".layer1") and os.path.exists(path + "0"))
-        check("a program that fails", refused(models.made, path, [sys.executable, "d"], [source], "a file", lambda c: models.output_of(["/no/such"])))
-        check("a program that writes nothing", refused(models.made, path, [sys.executable, "e"], [source], "a file", str))
-        check("what it did not make counts as not made", make("d") == 7)
+        program = os.path.join(d, "program")
+        for text, keep, count in (("1", "", 7), ("1", "", 7), ("2", "1", 7), ("2", "", 8)):
+            models.save_text(program, text)
+            os.chmod(program, 0o755)
+            os.environ["KEEP"] = keep
+            models.made(path, [program], [source], "a file", run)
+            check("a program that is the same, or another one", len(runs) == count)
+        check("a program that fails", refused(models.made, path, ["by", "d"], [source], "a file", lambda c: models.output_of(["/no/such"])))
+        check("a program that writes nothing", refused(models.made, path, ["by", "e"], [source], "a file", str))
+        check("what it did not make counts as not made", make("d") == 9)
 
 
 def outputs():
