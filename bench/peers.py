@@ -143,7 +143,7 @@ def planned(model, kind, size, bits, sums, base):
 
 
 def our_rows(model, calib, base, options, peers):
-    """A row for each label, and for plans of the sizes of ggml's files."""
+    """A row for each label, and for plans no larger than ggml's files of a type, without importance matrix and with."""
     def sums():
         return models.sums_of(model, calib, options.calib_tokens)
 
@@ -153,7 +153,10 @@ def our_rows(model, calib, base, options, peers):
         rows.append(models.our_row(model, label, models.bundle(model, label, words, sums() if fed else None), base))
     linear, weights = models.linear_of_bundle(models.output_of([TOOL, "inspect", rows[0]["path"]]))
     other = rows[0]["bytes"] - linear
-    sizes = {row["label"].split(".")[0]: row["bytes"] for row in peers}  # an importance matrix changes none
+    sizes = {}
+    for row in peers:
+        kind = row["label"].split(".")[0]
+        sizes[kind] = min(row["bytes"], sizes.get(kind, row["bytes"]))
     for kind in options.planned.split(",") if options.planned else []:
         if kind in sizes:
             rows.append(planned(model, kind, sizes[kind], 8 * (sizes[kind] - other) / weights, sums(), base))
