@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -410,6 +411,15 @@ def linear_of_bundle(text):
     return sum(int(size) for _, _, size in layers), sum(int(rows) * int(cols) for rows, cols, _ in layers)
 
 
+def check_windows(base, windows):
+    """Refuses a base of fewer windows than were asked for. Its head: magic, then window, vocabulary, windows as u32."""
+    with open(base, "rb") as f:
+        has = struct.unpack("<8x3I", f.read(20))[2]
+    if has != windows:
+        raise Stop("the text has %d windows of %d tokens, not %d" % (has, WINDOW, windows))
+    return base
+
+
 def options_of(label):
     """What a label FORMAT[.GROUP][.feedback] stands for: (options of `llmq quantize`, are there sums to be, too?)."""
     parts = label.split(".")
@@ -512,7 +522,7 @@ def conditions(options, text, calib):
     for p in name:
         if p.startswith(STORE):
             name[p] = "Wikipedia (in the package gensim)"
-    return ["%d windows of %d tokens of %s, second halves scored: %d positions; calibrated on %d tokens of %s." % (
+    return ["%d windows of %d tokens of %s, second halves scored: %d positions; calibrated on the first %d of %s." % (
         options.windows, WINDOW, name[text], options.windows * (WINDOW // 2 - 1), options.calib_tokens,
         "other articles of it" if name[text] == name[calib] else name[calib])]
 

@@ -73,9 +73,10 @@ def version_of(program):
 def divergence(text):
     """The values in the output of llama-perplexity --kl-divergence, by the names that `llmq ppl` has for them."""
     values = {}
-    for key, pattern, unit in (("ppl", r"Mean PPL\(Q\) *: *([-\d.]+)", 1), ("kld", r"Mean +KLD: *([-\d.]+)", 1),
-                               ("kld.error", r"Mean +KLD: *[-\d.]+ *± *([-\d.]+)", 1), ("kld.99", r"99\.0% +KLD: *([-\d.]+)", 1),
-                               ("same", r"Same top p: *([-\d.]+)", 0.01)):
+    number = r" *([-\d.]+)"
+    for key, pattern, unit in (("ppl", r"Mean PPL\(Q\) *:" + number, 1), ("kld", "Mean +KLD:" + number, 1),
+                               ("kld.error", r"Mean +KLD: *[-\d.]+ *±" + number, 1),
+                               ("kld.99", r"99\.0% +KLD:" + number, 1), ("same", "Same top p:" + number, 0.01)):
         found = re.search(pattern, text)
         if not found:
             raise models.Stop("the output of llama-perplexity has no line %s" % pattern)
@@ -267,9 +268,10 @@ def chart(tables, path):
 def rows_of(model, text, calib, options, program):
     """All rows of a model, the largest file first."""
     base = model.file("llama-base-%d.kld" % options.windows)
-    models.made(base, [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
-                       str(options.windows), "--kl-divergence-base", base, "--threads", str(THREADS)], [model.original, text],
-                "%s: the original by llama-perplexity" % model.name)
+    command = [program["llama-perplexity"], "-m", model.original, "-f", text, "-c", str(WINDOW), "--chunks",
+               str(options.windows), "--kl-divergence-base", base, "--threads", str(THREADS)]
+    models.made(base, command, [model.original, text], "%s: the original by llama-perplexity" % model.name)
+    models.check_windows(base, options.windows)
     peers = [dict(row, kind="ggml") for row in ggml_rows(model, calib, base, options, program)]
     ours = [dict(row, kind="ours") for row in our_rows(model, calib, base, options, peers)]
     rows = sorted(ours + peers, key=lambda row: -row["bytes"])

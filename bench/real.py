@@ -20,7 +20,8 @@ def base_of(model, text, windows):
     path = model.file("base-%d.kld" % windows)
     command = [TOOL, "ppl", model.original, "--text", text, "--tokens", str(windows * WINDOW), "--threads",
                str(models.THREADS), "--save-base", path]
-    return models.made(path, command, [model.original, text], "%s: the original on %d windows" % (model.name, windows))
+    models.made(path, command, [model.original, text], "%s: the original on %d windows" % (model.name, windows))
+    return models.check_windows(path, windows)
 
 
 def report(model, text, calib, options):

@@ -4,6 +4,7 @@ of programs, tables, noise. The last line is "real: N passed, M failed". Noise i
 import contextlib
 import os
 import random
+import struct
 import sys
 import tempfile
 
@@ -100,6 +101,11 @@ def outputs():
     bench = '{"n_prompt": 512, "n_gen": 0, "avg_ts": 430.5}\n{"n_prompt": 0, "n_gen": 64, "avg_ts": 160.25}\n'
     check("llama-bench", peers.rates_of("ggml", bench) == {"pp512.tps": 430.5, "tg64.tps": 160.25})
     check("llmq speed", peers.rates_of("ours", "speed.pp512.tps\t200.5\nspeed.tg64.tps\t60\n") == {"pp512.tps": 200.5, "tg64.tps": 60})
+    with tempfile.TemporaryDirectory() as d:
+        base = os.path.join(d, "base")
+        with open(base, "wb") as f:
+            f.write(struct.pack("<8s3I4i", b"_logits_", 512, 100, 4, 1, 2, 3, 4))
+        check("windows of a base", models.check_windows(base, 4) == base and refused(models.check_windows, base, 5))
     check("labels", models.options_of("t4.128.feedback") == (["--format", "t4", "--group", "128"], True))
     check("a wrong label", refused(models.options_of, "t4.fast"))
     check("formats of plans", peers.plan_formats(4.25) == ("t4", "g5") and peers.plan_formats(3) == ("t2", "t3") and not peers.plan_formats(2))
