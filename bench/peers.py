@@ -257,8 +257,9 @@ def chart(tables, path):
         return
     script = ['set term svg size 760,%d font "sans,13" background "white" noenhanced' % (430 * len(tables)),
               'set output "%s"' % path, "set multiplot layout %d,1" % len(tables), 'set xlabel "file, MB"',
-              'set ylabel "divergence from the original (KL, nats a token)"',
-              'set logscale y; set format y "%g"; set grid; set offsets graph 0.05, graph 0.05; set key below']
+              'set ylabel "KL from the original, nats a token"',
+              'set logscale y; set yrange [*:30]; set format y "%g"; set grid; set offsets graph 0.05, graph 0.05',
+              'set key top right Left reverse samplen 2 font ",11"']
     for name, rows in tables:
         script += panel(name, rows)
     subprocess.run(["gnuplot"], input="\n".join([*script, "unset multiplot", ""]).encode(), check=True)
