@@ -60,8 +60,8 @@ static int command_speed(int argc, char **argv)
     if (getenv("TSV") && *getenv("TSV"))
         printf("%s.pp%d.tps\t%.6g\n%s.tg%d.tps\t%.6g\n", key, prompt, fed, key, tokens, made);
     else
-        printf("prompt of %d tokens: %.1f tokens/s; %d generated: %.1f tokens/s; threads: %d, kernels %s\n", prompt, fed,
-               tokens, made, workers.threads, LLMQ_KERNELS->name);
+        printf("prompt of %d tokens: %.1f tokens/s; %d generated: %.1f tokens/s; threads: %d, kernels %s\n", prompt,
+               fed, tokens, made, workers.threads, LLMQ_KERNELS->name);
     free(logits);
     return 0;
 }
