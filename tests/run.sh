@@ -109,6 +109,8 @@ for f in tests/faults_*.sh; do
     [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
 done
 
+job real "" "${PYTHON:-python3} tests/real.py"
+
 # The header's hygiene, in parts; the objects that one part looks at are there already.
 compilers="${have_gcc:+gcc} ${have_clang:+clang}"
 for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $part $mode $compilers"; done

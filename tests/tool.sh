@@ -67,6 +67,9 @@ check "continues the prompt" grep -q '^And the LORD said unto Moses, [A-Za-z]' "
 check "seeded sampling repeats" cmp -s "$work/a" "$work/b"
 TSV=1 "$tool" compare $model --text $text --tokens 256 --formats g4:128:none,rtn4:32 --key x 2> /dev/null > "$work/tsv"
 check "compare prints keys" test "$(grep -cE $'^eval\\.x\\.(original|g4\\.none|rtn4)\\.(kl|ppl|bpw)\t[0-9.e-]+$' "$work/tsv")" = 8
+TSV=1 "$tool" speed $model --prompt-tokens 20 --tokens 5 --batch 8 --threads 2 --key x > "$work/speed" 2> /dev/null
+check "speed prints keys" test "$(grep -cE $'^x\\.(pp20|tg5)\\.tps\t[0-9.]+$' "$work/speed")" = 2
+check "a prompt beyond the context" says "the context of the model has 256 tokens" "$tool" speed $model --prompt-tokens 257
 
 "$tool" quantize $model "$work/v3n40.llmq" --format v3n40 > "$work/v3n40.out" 2> /dev/null
 check "a grid that is not built in: bits" grep -q ' 2\.330 bits a weight' "$work/v3n40.out" # 192 columns: 56 bytes, 576: 167
@@ -277,7 +280,7 @@ check "a pin that is none" says "NAME=FORMAT" $plan --pin fly
 check "two transforms in a recipe" says "one transform for all" "$tool" quantize $model "$work/x" --recipe <(printf 'layers.0.wq g4 64 none\nlayers.0.wk g4 64 hadamard\n')
 
 # help and errors
-for c in quantize run ppl compare inspect sense merge alpha plan linearity rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
+for c in quantize run ppl speed compare inspect sense merge alpha plan linearity rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
 check "unknown command" says "no command 'fly'" "$tool" fly
 check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1

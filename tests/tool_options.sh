@@ -143,7 +143,7 @@ check "COMMAND -h" prints '^usage: llmq run ' run -h
 check "help behind other arguments shows the defaults" prints 'default 0.6' quantize --alpha 0.1 --help
 check "ranges" prints 'from 0 to 1; default 0.6' quantize --help
 check "words" prints '[-]-effort fast\|default\|best' quantize --help
-for c in quantize run chat ppl compare sense merge alpha plan linearity rank inspect; do
+for c in quantize run chat ppl speed compare sense merge alpha plan linearity rank inspect; do
     check "$c: lines of at most 100 columns" bash -c "! '$tool' $c --help | grep '.\{101\}'"
 done
 check "what is needed" usage "--calib FILE and --out FILE are needed" sense $model

@@ -83,6 +83,7 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include "run.h"
 #include "chat.h"
 #include "measure.h"
+#include "speed.h"
 #include "inspect.h"
 #include "calibrate.h"
 #include "plan.h"
@@ -92,6 +93,7 @@ static const struct { const char *name, *help; int (*run)(int, char **); } comma
     { "run", "continue a text", command_run },
     { "chat", "talk with a model, in the form that it was trained for", command_chat },
     { "ppl", "perplexity of a text, and divergence from another model", command_ppl },
+    { "speed", "tokens a second of prompts and of generated text", command_speed },
     { "compare", "one model in several formats, side by side", command_compare },
     { "sense", "sums of a calibration text's inputs, for quantize --hessian", command_sense },
     { "merge", "add up sums that were made of parts of a text", command_merge },
