@@ -1452,7 +1452,8 @@ static void lm__heads_task(void *argument, uint32_t i)
     const lm_model *m = j->m;
     const lm_state *s = j->s;
     const uint32_t share = m->heads / m->kv_heads;
-    const size_t all = (size_t)j->count * share, parts = (all + s->queries - 1) / s->queries; /* there is memory for all */
+    /* there is memory for all */
+    const size_t all = (size_t)j->count * share, parts = (all + s->queries - 1) / s->queries;
     const size_t key = (size_t)j->slots * s->key.row_size, value = (size_t)j->slots * s->value.row_size;
     llmq_status status = LLMQ_OK;
     size_t pair;
