@@ -200,7 +200,9 @@ struct lm_state {
     llmq_activation *activation;  /* [batch] */
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size, query_size;
+#if !LM_ONLY_LLAMA
     uint32_t queries;           /* that attention computes together */
+#endif
     uint32_t tasks;
     lm_room *room;              /* [tasks] */
 };
@@ -442,7 +444,13 @@ static lm__rotation lm__rotation_at(uint32_t position, uint32_t i, uint32_t half
 
 /* Queries of a call of several tokens that attention computes together, because they read the same
    keys: products with four activations keep sums of each in registers. */
-#define LM__QUERIES (LM_ONLY_LLAMA ? 1 : 4)
+#if LM_ONLY_LLAMA
+#define LM__QUERIES 1
+#define LM__QUERIES_OF(s) 1u
+#else
+#define LM__QUERIES 4
+#define LM__QUERIES_OF(s) ((s)->queries)
+#endif
 
 /* A member that only other models than Llama 2 have, or its value there. */
 #if LM_ONLY_LLAMA
@@ -1018,7 +1026,7 @@ static llmq_status lm__needs(const lm_model *m, const lm_state *s, uint32_t batc
     const llmq_tensor *t;
     llmq_status status;
     *activations = need ? need : SIZE_MAX;
-    *activations = lm__max(*activations, s->queries * s->query_size);
+    *activations = lm__max(*activations, LM__QUERIES_OF(s) * s->query_size);
     *work = llmq_transform_work_size(&m->embed.transform, m->dim);
     *work = lm__max(*work, lm__max(llmq_encode_work_size(&s->key), llmq_encode_work_size(&s->value)));
     for (i = 0; i < LM_VECTORS && !m->layer; i++) /* they are decoded into it */
@@ -1071,9 +1079,9 @@ static void lm__place_rooms(lm_state *s, lm__pool *p)
     uint32_t i;
     s->room = (lm_room *)lm__take(p, s->tasks, sizeof *s->room, 1);
     for (i = 0; i < s->tasks; i++) {
-        float *scores = (float *)lm__take(p, s->window, sizeof(float), s->queries);
+        float *scores = (float *)lm__take(p, s->window, sizeof(float), LM__QUERIES_OF(s));
         unsigned char *query = i == 0 ? s->activation_memory :
-                                        (unsigned char *)lm__take(p, s->query_size, s->queries, 1),
+                                        (unsigned char *)lm__take(p, s->query_size, LM__QUERIES_OF(s), 1),
                       *work = i == 0 ? s->work : (unsigned char *)lm__take(p, s->work_size, 1, 1);
         if (!s->room) continue;
         s->room[i].scores = scores, s->room[i].query = query, s->room[i].work = work;
@@ -1091,7 +1099,9 @@ static llmq_status lm__place_state(lm_state *s, const lm_model *m, uint32_t batc
     memset(s, 0, sizeof *s);
     if ((status = lm__cache_views(s, m)) != LLMQ_OK) return status;
     s->query_size = lm__activation(&s->key);
+#if !LM_ONLY_LLAMA
     s->queries = batch > 1 ? LM__QUERIES : 1;
+#endif
     if ((status = lm__needs(m, s, batch, &s->activation_size, &s->work_size)) != LLMQ_OK) return status;
     s->batch = batch;
     s->tasks = m->tasks ? m->tasks : 1;
@@ -1438,7 +1448,7 @@ static llmq_status lm__keep(lm_state *s, const llmq_tensor *t, unsigned char *da
 
 /* Attention of `count` tokens of the call from token `first` on, in one layer, whose cache is at
    `cache` and has `slots` rows a head. The queries of a key head, token by token, are cut into
-   parts of s->queries. Task i of n computes each n-th pair of a part and a key head. */
+   parts of LM__QUERIES_OF(s). Task i of n computes each n-th pair of a part and a key head. */
 typedef struct lm__heads {
     const lm_model *m;
     lm_state *s;
@@ -1453,13 +1463,13 @@ static void lm__heads_task(void *argument, uint32_t i)
     const lm_state *s = j->s;
     const uint32_t share = m->heads / m->kv_heads;
     /* there is memory for all */
-    const size_t all = (size_t)j->count * share, parts = (all + s->queries - 1) / s->queries;
+    const size_t all = (size_t)j->count * share, most = LM__QUERIES_OF(s), parts = (all + most - 1) / most;
     const size_t key = (size_t)j->slots * s->key.row_size, value = (size_t)j->slots * s->value.row_size;
     llmq_status status = LLMQ_OK;
     size_t pair;
     for (pair = i; pair < parts * m->kv_heads && status == LLMQ_OK; pair += j->n) {
-        const size_t g = pair % m->kv_heads, from = pair / m->kv_heads * s->queries;
-        const uint32_t count = all - from < s->queries ? (uint32_t)(all - from) : s->queries;
+        const size_t g = pair % m->kv_heads, from = pair / m->kv_heads * most;
+        const uint32_t count = most == 1 || all - from >= most ? (uint32_t)most : (uint32_t)(all - from);
         unsigned char *keys = j->cache + g * (key + value);
         uint32_t k;
         uint32_t n[LM__QUERIES];
@@ -1548,16 +1558,18 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
     return status;
 }
 
+#define LM__EXPS (LM_ONLY_LLAMA ? 1 : 16)
+
 /* gate <- act(gate) * up */
 static void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
 {
     LM__NO_CONTRACT
     const uint32_t function = LM__EXTRA(m, activation_function, LM_SILU);
-    float e[16]; /* an exponential each, computed together */
+    float e[LM__EXPS]; /* exponentials that are computed together */
     size_t i, part;
     (void)m;
     for (; n && function <= LM_GELU; n -= part, gate += part, up += part) {
-        part = n < 16 ? n : 16;
+        part = n < LM__EXPS ? n : LM__EXPS;
         for (i = 0; i < part; i++) e[i] = -gate[i];
 #if !LM_ONLY_LLAMA
         /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
