@@ -1403,7 +1403,7 @@ static void lm__softmax(float *score, uint32_t n, float scale)
     for (p = 0; p < n; p++) score[p] *= sum;
 }
 
-/* Attention of count <= LM__QUERIES query heads that share keys and values, which begin at `keys`
+/* Attention of 1 <= count <= LM__QUERIES query heads that share keys and values, which begin at `keys`
    and `values`. Query k is q[k] and sees n[k] positions; n[k] <= n[k + 1]. out[k]: its result.
    Scores that a query does not see are computed with the others, and not used. */
 static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_room *room, unsigned char *keys,
@@ -1412,12 +1412,14 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
 {
     llmq_tensor t = s->key;
     llmq_activation query[LM__QUERIES];
-    llmq_status status = LLMQ_OK;
+    llmq_status status;
     uint32_t k;
     t.data = keys;
-    for (k = 0; k < count && status == LLMQ_OK; k++)
+    k = 0;
+    do
         status = llmq_activation_prepare(&query[k], &t, t.format.points ? 8 : 32, q[k],
                                          room->query + k * s->query_size, s->query_size);
+    while (status == LLMQ_OK && ++k < count);
     if (status == LLMQ_OK) status = llmq_matmul(&t, query, count, 0, n[count - 1], room->scores, s->window);
     t = s->value;
     t.data = values;
