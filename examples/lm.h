@@ -1419,7 +1419,7 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
     do
         status = llmq_activation_prepare(&query[k], &t, t.format.points ? 8 : 32, q[k],
                                          room->query + k * s->query_size, s->query_size);
-    while (status == LLMQ_OK && ++k < count);
+    while (++k < count && status == LLMQ_OK);
     if (status == LLMQ_OK) status = llmq_matmul(&t, query, count, 0, n[count - 1], room->scores, s->window);
     t = s->value;
     t.data = values;
