@@ -1894,11 +1894,11 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
     /* Planes of a whole unit are multiples of 32 bytes. Other vectors may read behind the unit, so
        rows that end the tensor are copied. */
     const size_t size = t->rows * t->row_size, reach = m == LLMQ__TRELLIS_UNIT ? 0 : at + 128;
-    int near = 0;
+    int behind = 0;
     for (i = 0; i < rows; i++)
         LLMQ__UNROLL(11) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++)
-            near |= (size_t)(w[i].row[lag] - t->data) + reach > size;
-    if (!near && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
+            behind |= (size_t)(w[i].row[lag] - t->data) + reach > size;
+    if (!behind && (k == 0 || (m == LLMQ__TRELLIS_UNIT && k % 32 == 0))) {
         LLMQ__KERNEL_NAME(strands)(g, w, rows, at, m, k, k + n, e);
         return;
     }
