@@ -5,6 +5,7 @@
    without llmq.h. The broken ones are the larger part: each is opened and, if it opens, used in
    every way, in memory of exactly its size; that is fuzz_bundle.c. */
 #include "check.h"
+#include "internals.h"
 #include "vectors/golden.h"
 #include "../fuzz/fuzz_bundle.c"
 

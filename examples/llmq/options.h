@@ -472,6 +472,7 @@ static void check_files(const command_line *c, const char *const *rest, int n)
 {
     const char *input[80];
     int inputs = 0;
+    output_count = 0;
     for (int i = 0; i < n; i++) {
         if (i == c->output) outputs[output_count++] = rest[i];
         else input[inputs++] = rest[i];
