@@ -5,9 +5,9 @@
    without llmq.h. The broken ones are the larger part: each is opened and, if it opens, used in
    every way, in memory of exactly its size; that is fuzz_bundle.c. */
 #include "check.h"
-#include "internals.h"
 #include "vectors/golden.h"
 #include "../fuzz/fuzz_bundle.c"
+#include "internals.h"
 
 /* The entries of the golden bundle. */
 enum { G4, RAW, BOOK, CUSTOM, ROT, G5, T3, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
