@@ -1699,6 +1699,9 @@ llmq_status lm_forward(const lm_model *m, lm_state *s, const uint32_t *tokens, u
 #pragma clang attribute pop
 #endif
 #undef LM__NO_CONTRACT
+#undef LM__QUERIES
+#undef LM__QUERIES_OF
+#undef LM__EXPS
 #undef LM__EXTRA
 #undef LM_IMPLEMENTATION
 #endif
