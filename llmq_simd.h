@@ -2788,7 +2788,7 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(uint32_t s
 #endif
 
 #define LLMQ__TILE 128u /* columns of a tile */
-#define LLMQ__SHARE 32u /* activations that share the decoding of a block */
+#define LLMQ__SHARE 64u /* activations that share the decoding of a block */
 #define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u) /* lanes of a vector: a row each */
 #define LLMQ__ROWS (2u * LLMQ__WIDE) /* rows of a block: two vectors, so each repeated code is used twice */
 #if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
@@ -2905,8 +2905,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
                                                    float *y)
 {
     LLMQ__NO_CONTRACT
-    uint32_t i;
-    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
+    uint32_t i = 0;
+#if LLMQ__X86 && LLMQ__VECTOR_BYTES == 32
+    LLMQ__UNROLL(2) for (; i < LLMQ__ROWS; i += 8) {
+        llmq__settle8_avx2(y + i, llmq__load_u8_avx2(sum + i), LLMQ__OFFSET ? bias + i : LLMQ__NULL, x_scale, scale + i);
+        llmq__store_u8_avx2(sum + i, _mm256_setzero_si256());
+    }
+#endif
+    LLMQ__UNROLL(4) for (; i < LLMQ__ROWS; i += 4) {
         LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(load_f32x4)(scale + i));
         LLMQ__VEC4(i32x4) s = LLMQ__VEC4(load_i32x4)(sum + i);
         if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i32x4)(s, LLMQ__VEC4(load_i32x4)(bias + i));
@@ -2918,7 +2924,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
 
 /* y[i * y_stride + r ...] = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
    LLMQ__SHARE activations. Totals are kept in y, sums of the run that has begun in `sum`.
-   Stack with 16 rows: 2.2 KB of tile, 2.1 KB of sums and 1.4 KB of windows. */
+   Stack with 16 rows: 2.2 KB of tile, 4.2 KB of sums and 1.4 KB of windows. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                     const llmq_activation *x, uint32_t count, uint32_t r, float *y,
                                                     size_t y_stride)
@@ -3861,6 +3867,15 @@ LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
 LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v)
 {
     llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v));
+}
+/* settle() of eight rows. bias: NULL allowed. */
+LLMQ__INLINE_TARGET void llmq__settle8_avx2(float *y, __m256i sum, const int32_t *bias, float x_scale,
+                                            const float *scale)
+{
+    LLMQ__NO_CONTRACT
+    __m256 both = _mm256_mul_ps(_mm256_set1_ps(x_scale), _mm256_loadu_ps(scale));
+    if (bias) sum = _mm256_add_epi32(sum, llmq__load_u8_avx2(bias));
+    _mm256_storeu_ps(y, _mm256_add_ps(_mm256_loadu_ps(y), _mm256_mul_ps(_mm256_cvtepi32_ps(sum), both)));
 }
 LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
 {
