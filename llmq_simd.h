@@ -1617,29 +1617,41 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL
     }
 }
 
-/* The same for any kind but OTHER, and the unit of `row` that begins with code `first`. Nothing is
-   read beyond the tensor. */
+/* The same for any kind but OTHER, and the units of rows row[0, rows) that begin with code `first`, into
+   e[row]; rows is at most 4. Nothing is read beyond the tensor.
+   Units of 64 codes, which rows of many models end in, have code of their own, whose loops are
+   unrolled. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const llmq__layout *l,
-                                                   const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, uint32_t first,
-                                                   int8_t *e)
+                                                   const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *const *row,
+                                                   uint32_t rows, uint32_t first, int8_t (*e)[320])
 {
-    const uint8_t *unit = row + l->scales + (size_t)first / 8 * l->bits;
     const uint32_t m = llmq__min(LLMQ__UNIT, l->codes - first);
-    uint8_t copy[128]; /* a unit has no more bytes, and no vector goes beyond them */
-    if ((size_t)(unit - t->data) + sizeof copy > t->rows * t->row_size) {
-        LLMQ_MEMCPY(copy, unit, llmq__unit_bytes(l, m));
-        unit = copy;
+    const size_t at = l->scales + (size_t)first / 8 * l->bits;
+    const uint8_t *unit[4];
+    uint8_t copy[4][128]; /* a unit has no more bytes, and no vector goes beyond them */
+    uint32_t i;
+    for (i = 0; i < rows; i++) {
+        unit[i] = row[i] + at;
+        if ((size_t)(unit[i] - t->data) + sizeof *copy <= t->rows * t->row_size) continue;
+        LLMQ_MEMCPY(copy[i], unit[i], llmq__unit_bytes(l, m));
+        unit[i] = copy[i];
     }
+#define LLMQ__EACH(kind)                                                                                              \
+    for (i = 0; i < rows; i++)                                                                                        \
+        if (m == 64) LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], 64, e[i]);                                          \
+        else LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], m, e[i]);                                                   \
+    break
     switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G2, g, unit, m, e); break;
-    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G3, g, unit, m, e); break;
-    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G4, g, unit, m, e); break;
-    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G5, g, unit, m, e); break;
-    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G6, g, unit, m, e); break;
-    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_G8, g, unit, m, e); break;
-    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N16, g, unit, m, e); break;
-    default: LLMQ__KERNEL_NAME(part_of)(LLMQ__KIND_V2N64, g, unit, m, e); break;
+    case LLMQ__KIND_G2: LLMQ__EACH(LLMQ__KIND_G2);
+    case LLMQ__KIND_G3: LLMQ__EACH(LLMQ__KIND_G3);
+    case LLMQ__KIND_G4: LLMQ__EACH(LLMQ__KIND_G4);
+    case LLMQ__KIND_G5: LLMQ__EACH(LLMQ__KIND_G5);
+    case LLMQ__KIND_G6: LLMQ__EACH(LLMQ__KIND_G6);
+    case LLMQ__KIND_G8: LLMQ__EACH(LLMQ__KIND_G8);
+    case LLMQ__KIND_V2N16: LLMQ__EACH(LLMQ__KIND_V2N16);
+    default: LLMQ__EACH(LLMQ__KIND_V2N64);
     }
+#undef LLMQ__EACH
 }
 
 #if LLMQ__ANY_TRELLIS
@@ -1952,9 +1964,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
         if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else if (g->kind != LLMQ__KIND_OTHER) {
-            int8_t all[320];
-            LLMQ__KERNEL_NAME(part)(t, l, g, row, first - k, all);
-            LLMQ_MEMCPY(e, all + k * f->p + skip, cols);
+            int8_t all[1][320];
+            LLMQ__KERNEL_NAME(part)(t, l, g, &row, 1, first - k, all);
+            LLMQ_MEMCPY(e, all[0] + k * f->p + skip, cols);
         } else {
             uint8_t code[192], above[192];
             /* The single plane of 8-bit codes is the codes. */
@@ -2217,11 +2229,10 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(rest)(const llmq_tenso
                                                                 const uint8_t *const *row, LLMQ__KERNEL_NAME(chain) *c)
 {
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, k, m, n, p = llmq__kind_p(g->kind);
+    uint32_t j, k, m, n, p = llmq__kind_p(g->kind);
     for (j = c->at; j < t->cols; j += n) {
         n = llmq__min(LLMQ__UNIT * p, t->cols - j);
-        for (i = 0; i < 4; i++)
-            LLMQ__C(part)(t, l, g + LLMQ__OFFSET, row[i], j / p, e[i]);
+        LLMQ__C(part)(t, l, g + LLMQ__OFFSET, row, 4, j / p, e);
         for (k = 0; k < n; k += m) {
             m = llmq__min(n, c->run.end - j) - k;
             LLMQ__KERNEL_NAME(add_sums4)(c, LLMQ__KERNEL_NAME(tile)(!LLMQ__OFFSET, e, k, x->q + j + k, m), m, x, row);
@@ -2805,15 +2816,15 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llm
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p, first = at / LLMQ__UNIT * LLMQ__UNIT,
         up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: bytes written beyond a row belong to the next one */
-        int8_t *to = e + i * LLMQ__TILE, all[320];
+        int8_t *to = e + i * LLMQ__TILE, all[1][320];
         if (!aligned || g->trellis) {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
         } else if (n == LLMQ__TILE && first + LLMQ__UNIT <= l->codes) {
             const uint8_t *unit = w[i].row[0] + l->scales + (size_t)first / 8 * t->format.bits;
             LLMQ__C(chunks)(g, unit, (at - first) / 32, (at - first) / 32 + LLMQ__TILE / 32 / p, to);
         } else {
-            LLMQ__C(part)(t, l, g, w[i].row[0], first, all);
-            LLMQ_MEMCPY(to, all + (j - first * p), n);
+            LLMQ__C(part)(t, l, g, w[i].row, 1, first, all);
+            LLMQ_MEMCPY(to, all[0] + (j - first * p), n);
         }
         LLMQ_MEMSET(to + n, 0, up - n);
     }
