@@ -439,9 +439,9 @@ static uint32_t llmq__simd_features(void)
    32, and 0.75 in groups of 128. */
 #if LLMQ__X86 && !defined(__clang__)
 #define LLMQ__SCALAR(x) __asm__("" : "+r"(x))
-/* What is read from pointer p comes after the vectors v and w are made.
-   Measured: without it gcc makes the sums of four activations of the part BLOCKS side by side, and keeps half of them in
-   memory. */
+/* What is read by pointer p is read after the vectors v and w are made.
+   Measured: without it gcc makes the sums of four activations of the part BLOCKS side by side, and
+   keeps half of them in memory. */
 #define LLMQ__AFTER(p, v, w) __asm__("" : "+r"(p), "+x"(v), "+x"(w))
 #endif
 #else
@@ -1617,8 +1617,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL
     }
 }
 
-/* The same for any kind but OTHER, and the units of rows row[0, rows) that begin with code `first`, into
-   e[row]; rows is at most 4. Nothing is read beyond the tensor.
+/* The same for any kind but OTHER, and the units of rows row[0, rows) that begin with code `first`,
+   into e[row]; rows is at most 4. Nothing is read beyond the tensor.
    Units of 64 codes, which rows of many models end in, have code of their own, whose loops are
    unrolled. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const llmq__layout *l,
@@ -1992,8 +1992,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ_
 #endif
 }
 
-/* Products of int8 activations: four rows at a time. Those of grids are a quarter of the range apart,
-   because a core reads memory faster by several streams in distant pages than by one.
+/* Products of int8 activations: four rows at a time. Those of grids are a quarter of the range
+   apart, because a core reads memory faster by several streams in distant pages than by one.
 
    The sums of four rows, and of the bias of dot(), which they share. */
 typedef struct {
@@ -2779,7 +2779,10 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(uint32_t s
      add_sums(int32_t *p, sums)  p[i] += lane i
      reduce_sums(sums, w)        adds to lane i 128 times the sum of w[4 i, 4 i + 4). Only with
                                  LLMQ__OFFSET
-     sub_sums(int32_t *p, sums)  p[i] -= lane i. Only with LLMQ__OFFSET */
+     sub_sums(int32_t *p, sums)  p[i] -= lane i. Only with LLMQ__OFFSET
+     settle8(sum, bias, x_scale, scale, y)
+                                 settle(), below, of eight rows; bias may be NULL. Only on x86 with
+                                 LLMQ__VECTOR_BYTES 32u */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || \
     !defined(LLMQ__QUADS)
@@ -2918,10 +2921,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
     LLMQ__NO_CONTRACT
     uint32_t i = 0;
 #if LLMQ__X86 && LLMQ__VECTOR_BYTES == 32
-    LLMQ__UNROLL(2) for (; i < LLMQ__ROWS; i += 8) {
-        llmq__settle8_avx2(y + i, llmq__load_u8_avx2(sum + i), LLMQ__OFFSET ? bias + i : LLMQ__NULL, x_scale, scale + i);
-        llmq__store_u8_avx2(sum + i, _mm256_setzero_si256());
-    }
+    LLMQ__UNROLL(2) for (; i < LLMQ__ROWS; i += 8)
+        LLMQ__DOT(settle8)(sum + i, LLMQ__OFFSET ? bias + i : LLMQ__NULL, x_scale, scale + i, y + i);
 #endif
     LLMQ__UNROLL(4) for (; i < LLMQ__ROWS; i += 4) {
         LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(load_f32x4)(scale + i));
@@ -3879,14 +3880,15 @@ LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v)
 {
     llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v));
 }
-/* settle() of eight rows. bias: NULL allowed. */
-LLMQ__INLINE_TARGET void llmq__settle8_avx2(float *y, __m256i sum, const int32_t *bias, float x_scale,
-                                            const float *scale)
+LLMQ__INLINE_TARGET void llmq__settle8_avx2(int32_t *sum, const int32_t *bias, float x_scale, const float *scale,
+                                            float *y)
 {
     LLMQ__NO_CONTRACT
     __m256 both = _mm256_mul_ps(_mm256_set1_ps(x_scale), _mm256_loadu_ps(scale));
-    if (bias) sum = _mm256_add_epi32(sum, llmq__load_u8_avx2(bias));
-    _mm256_storeu_ps(y, _mm256_add_ps(_mm256_loadu_ps(y), _mm256_mul_ps(_mm256_cvtepi32_ps(sum), both)));
+    __m256i s = llmq__load_u8_avx2(sum);
+    if (bias) s = _mm256_add_epi32(s, llmq__load_u8_avx2(bias));
+    _mm256_storeu_ps(y, _mm256_add_ps(_mm256_loadu_ps(y), _mm256_mul_ps(_mm256_cvtepi32_ps(s), both)));
+    llmq__store_u8_avx2(sum, _mm256_setzero_si256());
 }
 LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
 {
@@ -4044,6 +4046,11 @@ LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w)
 }
 LLMQ__INLINE_TARGET void LLMQ__DOT(add_sums)(int32_t *p, __m256i v) { llmq__add_sums_avx2(p, v); }
 LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_sums_avx2(p, v); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(settle8)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale,
+                                            float *y)
+{
+    llmq__settle8_avx2(sum, bias, x_scale, scale, y);
+}
 
 #undef LLMQ__DOTS
 #undef LLMQ__DPBUSD
@@ -9470,6 +9477,7 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__PREFETCH2
 #undef LLMQ__RELOAD_BARRIER
 #undef LLMQ__SCALAR
+#undef LLMQ__AFTER
 #undef LLMQ__TARGET_OF
 #undef LLMQ__MADE
 #undef LLMQ__TRELLIS
