@@ -441,8 +441,11 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__SCALAR(x) __asm__("" : "+r"(x))
 /* What is read by pointer p is read after the vectors v and w are made.
    Measured: without it gcc makes the sums of four activations of the part BLOCKS side by side, and
-   keeps half of them in memory. */
+   keeps half of them in memory.
+   Emulated vectors, which are no registers, come with a definition of their own. */
+#ifndef LLMQ__AFTER
 #define LLMQ__AFTER(p, v, w) __asm__("" : "+r"(p), "+x"(v), "+x"(w))
+#endif
 #endif
 #else
 #define LLMQ__TARGET_OF(sets)
@@ -455,6 +458,8 @@ static uint32_t llmq__simd_features(void)
 #endif
 #ifndef LLMQ__SCALAR
 #define LLMQ__SCALAR(x) ((void)0)
+#endif
+#ifndef LLMQ__AFTER
 #define LLMQ__AFTER(p, v, w) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)

@@ -17,6 +17,9 @@
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
+/* The header orders native vectors by an asm statement that takes registers: emulated ones are none. */
+#define LLMQ__AFTER(p, v, w) ((void)0)
+
 /* Functions keep no target: the compiler would make instructions of it that do not run here. */
 #define __target__(sets)
 
