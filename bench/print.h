@@ -3,6 +3,7 @@
 #define BENCH_PRINT_H
 
 #include "allocate.h"
+#include "cliffs.h"
 #include "plan.h"
 #include "reader.h"
 #include "report.h"
@@ -108,6 +109,7 @@ static void print_all(const machine *m)
     if (listed(options.part, "transforms")) print_transforms();
     if (listed(options.part, "allocate")) print_allocate();
     if (!isnan(two)) printf("\ntwo threads, half of the rows each, g4 in l2, %s: %.2f times one\n", best, two);
+    if (listed(options.part, "cliffs")) print_cliffs();
     for (int i = 1; i < table_count; i++) print_worst(tables[i]->name, &slowest[i]);
 }
 
