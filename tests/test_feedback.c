@@ -10,6 +10,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
+#include "grids.h"
 #include "vectors/feedback.h"
 
 #include <math.h>
@@ -475,7 +476,7 @@ static llmq_format format_of(const char *name, uint32_t group)
 {
     llmq_format f;
     if (strcmp(name, "odd") == 0) CHECK_EQ(llmq_format_custom(&f, 3, 5, odd_points, 60.0f, group), LLMQ_OK);
-    else CHECK_EQ(llmq_format_find(&f, name, group), LLMQ_OK);
+    else CHECK_EQ(find_format(&f, name, group), LLMQ_OK);
     return f;
 }
 

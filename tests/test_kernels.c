@@ -389,8 +389,9 @@ static const struct { uint32_t p, n; } wide_shapes[] = {
 };
 
 #define BUILTIN builtin()
+#define NAMED (BUILTIN + COUNT(former_grids))
 #define CUSTOM (8u * COUNT(custom_n))
-#define FORMATS (BUILTIN + CUSTOM + COUNT(wide_shapes))
+#define FORMATS (NAMED + CUSTOM + COUNT(wide_shapes))
 
 enum { RANDOM, COARSE, EXTREME, HIGHEST, LOWEST, NOT_LOWEST, POINT_KINDS };
 
@@ -432,15 +433,15 @@ static uint32_t ceil_log2(uint32_t n)
     return k;
 }
 
-/* Format i, its points in the grid's wall: at the end of it, or at an odd place. A built-in grid half the time
-   where it is in the header. 0 if there is no room. */
+/* Format i, its points in the grid's wall: at the end of it, or at an odd place. A grid with a name half the time
+   where it is. 0 if there is no room. */
 static int get_format(llmq_format *f, uint32_t i, uint32_t off)
 {
-    uint32_t c = i - BUILTIN, w = c - CUSTOM, p, n;
+    uint32_t c = i - NAMED, w = c - CUSTOM, p, n;
     int8_t *points;
     memset(f, 0, sizeof *f);
-    if (i < BUILTIN) {
-        CHECK_EQ(llmq_format_at(f, i), LLMQ_OK);
+    if (i < NAMED) {
+        CHECK_EQ(i < BUILTIN ? llmq_format_at(f, i) : find_format(f, former_grids[i - BUILTIN].name, 128), LLMQ_OK);
         if (!f->points || check_below(2)) return 1;
         points = (int8_t *)place_bytes(&grid_wall, (size_t)f->p * llmq__table(f), off);
         memcpy(points, f->points, (size_t)f->p * llmq__table(f));

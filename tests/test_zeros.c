@@ -1,4 +1,4 @@
-/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and
+/* test_zeros - u4, u8 and one of six bits: formats with a zero point for each group, sections 5 to 9, 11 and
    18 of llmq.h
 
        cc -O2 -o test_zeros tests/test_zeros.c && ./test_zeros
@@ -19,8 +19,10 @@
 #define MAX_COUNT 17u /* activations: two batches of eight and one */
 
 static const struct { const char *name; uint32_t id, bits, first, last; double mse; } form[] = {
-    { "u4", 50, 4, 0, 15, 0.01154 }, { "u6", 51, 6, 0, 63, 0.00104 }, { "u8", 52, 8, 1, 255, 8.8e-5 }
+    { "u4", 50, 4, 0, 15, 0.01154 }, { "u8", 52, 8, 1, 255, 8.8e-5 },
+    { "six bits", LLMQ_FORMAT_CUSTOM, 6, 0, 63, 0.00104 } /* made by hand, for codes of two planes */
 };
+#define BUILTIN (COUNT(form) - 1)
 static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 129, 172, 255, 256, 257,
                                      576, 1000, 1024, 1025, 1300 };
 static const uint32_t all_groups[] = { 32, 64, 96, 128, 1024, 0 };
@@ -33,7 +35,18 @@ static llmq_transform rotate;
 
 static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
 
-static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(form[i].name, group); }
+static llmq_format get_format(uint32_t i, uint32_t group)
+{
+    llmq_format f = format_of(i < BUILTIN ? form[i].name : "u8", group);
+    if (i < BUILTIN) return f;
+    f.name = form[i].name;
+    f.id = (uint16_t)form[i].id;
+    f.bits = 6;
+    f.n = 64;
+    f.points += 128 - 32;
+    f.unit = 10.5f;
+    return f;
+}
 
 /* ---- a second reading of section 6 ----------------------------------------------------------- */
 
@@ -57,7 +70,7 @@ static size_t reference_size(uint32_t format, uint32_t group, uint32_t cols)
 }
 
 /* Fills ref from a record. A unit of 128 codes: u8 a byte each, 0 as if it was 1; u4 a plane of
-   4 bits; u6 one of 4 and then one of 2 bits. */
+   4 bits; six bits one of 4 and then one of 2 bits. */
 static void read_record(uint32_t format, uint32_t group, uint32_t cols, const uint8_t *record)
 {
     uint32_t k, bits = form[format].bits, i;
@@ -167,9 +180,9 @@ static void test_formats(void)
     uint32_t i, k, n, named = 0;
     for (n = 0; llmq_format_at(&f, n) == LLMQ_OK; n++) {
         check_at("format %s", f.name);
-        for (i = 0; i < COUNT(form) && strcmp(f.name, form[i].name) != 0; i++) continue;
-        CHECK_EQ(f.zero_points, i < COUNT(form));
-        if (i == COUNT(form)) continue;
+        for (i = 0; i < BUILTIN && strcmp(f.name, form[i].name) != 0; i++) continue;
+        CHECK_EQ(f.zero_points, i < BUILTIN);
+        if (i == BUILTIN) continue;
         named++;
         CHECK(f.id == form[i].id && f.bits == form[i].bits && f.p == 1 && f.n == (uint32_t)1 << f.bits
               && f.group == 128 && f.unit > 0.0f);
@@ -177,7 +190,7 @@ static void test_formats(void)
             if (f.points[k] != (int)(k < form[i].first ? form[i].first : k) - (1 << (f.bits - 1))) break;
         CHECK_EQ(k, f.n);
     }
-    CHECK_EQ(named, COUNT(form));
+    CHECK_EQ(named, BUILTIN);
     check_at("a custom format");
     memset(&f, 0xff, sizeof f);
     CHECK_EQ(llmq_format_custom(&f, 2, 4, points, 1.0f, 64), LLMQ_OK);
