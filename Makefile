@@ -68,7 +68,7 @@ $(B)/outliers: bench/outliers.c llmq.h llmq_simd.h | $(B)
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
-$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
+$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/vectors/grids.h tests/grids.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
 
 # What a target needs beside a C compiler: need-gnuplot fails, and says what brings it, if there is none.

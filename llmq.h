@@ -868,22 +868,22 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    llmq_grid_train makes a grid for any other (p, n).
 
    WHY THESE. A format is built in if no other one of at most its bits is both more accurate and
-   faster with vectors. Grids can be appended row by row, for KV caches; trellises cannot.
-       g2 g3 g4   the fastest of their bits
-       g5 g6      between 4.25 and 8.25 bits nothing else is: plans mix them with trellises
-       g8         as fast as g4 and nearly exact: embeddings, classifiers, caches
-       v2n16      as fast as g2, and 0.4 dB better, where rows are appended
-       v2n64      0.7 dB better than g3; on NEON, RISC-V and microcontrollers faster than t3
-       u4 u8      weights that others have rounded with zero points
-       t1 ... t4  the most accurate of their bits at most of a grid's speed
-       t2s ... t4s  0.2 to 0.4 dB better still, at two thirds of that speed
-   Measured: int8 products of one activation, level-2 cache, Zen 3, AVX2, G weights/s:
-       g2 18.6   g3 15.7   g4 25.6   g5 10.9   g6  8.6   g8 26.3   v2n16 18.1   v2n64 9.5
-       t1  9.4   t2  8.6   t3 13.4   t4 10.9   t2s 11.8  t3s 6.6   t4s 7.4
+   faster, with vectors. Grids can be appended row by row, as KV caches need; trellises cannot.
+       g2 g3 g4     the fastest of their bits
+       g5 g6        nothing else is between 4.25 and 8.25 bits: plans mix them with trellises
+       g8           nearly exact: embeddings, classifiers, caches
+       v2n16        as fast as g2, 0.4 dB better
+       v2n64        0.7 dB better than g3; on NEON, RISC-V and microcontrollers faster than t3
+       u4 u8        weights that others have rounded with zero points
+       t1 ... t4    the most accurate of their bits at more than half of the speed of grids
+       t2s ... t4s  0.2 to 0.4 dB better still, at three quarters of that speed
+   Measured: int8 products with one activation, weights from the level-3 cache, Zen 3, AVX2, in
+   turns, G weights/s:
+       g2 16.9   g3 14.0   g4 17.1   g5  8.0   g6  6.2   g8 9.2   v2n16 16.7   v2n64 8.9
+       t1 13.8   t2 13.0   t3 11.7   t4  8.9   t2s 11.3  t3s 9.1  t4s 6.6   u4 13.9   u8 7.2
    Ids 42 to 45 and 51 were v2n256, v3n64, v3n512, v4n256 and u6 until 0.10. They stay reserved:
-   llmq_bundle_open refuses them (LLMQ_E_UNSUPPORTED). Points of 256 and more, or of more than two
-   coordinates, remain possible as custom grids.
-   Measured: there, 2.6 v2n256, 1.1 v3n64, 0.7 v3n512, 3.4 v4n256.
+   llmq_bundle_open refuses them (LLMQ_E_UNSUPPORTED). Grids of such points are custom ones now.
+   Measured: 2.6 v2n256, 1.1 v3n64, 0.7 v3n512, 3.5 v4n256, 5.7 u6, in the same run.
 
    TRELLISES. A code of b bits selects a point together with the codes above it in the same column.
    The last k bits of the point's index are parities of the lowest bits of these codes:

@@ -72,7 +72,7 @@ static void print_steps(void)
         { "g4.decode.gws", "decode rows, g4 in l2, G weights/s", 2, 1 },
         { "g4.transposed.gws", "transposed product, g4 in l2, G weights/s", 2, 1 },
         { "g4.encode.mws", "encode g4, default effort, M weights/s", 2, 1 },
-        { "v2n256.encode.mws", "encode v2n256, default effort, M weights/s", 2, 1 },
+        { "v2n64.encode.mws", "encode v2n64, default effort, M weights/s", 2, 1 },
         { "t2.encode.mws", "encode t2, default effort, M weights/s", 2, 1 },
         { "t4.encode.mws", "encode t4, default effort, M weights/s", 2, 1 },
         { "t2s.encode.mws", "encode t2s, default effort, M weights/s", 2, 1 },

@@ -166,7 +166,11 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, u
     return t;
 }
 
-static uint32_t index_of(const llmq_tensor *t) { return t->format.bits == 4 ? U4 : t->format.bits == 8 ? U8 : SIX_BITS; }
+static uint32_t index_of(const llmq_tensor *t)
+{
+    return t->format.bits == 4 ? U4 : t->format.bits == 8 ? U8 : SIX_BITS;
+}
+
 static void read_row(const llmq_tensor *t, uint32_t r)
 {
     read_record(index_of(t), t->format.group, t->cols, t->data + r * t->row_size);
