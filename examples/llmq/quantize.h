@@ -1108,7 +1108,7 @@ static int command_quantize(int argc, char **argv)
     const char *rest[2], *tokenizer = NULL, *choices = NULL;
     int prefix = 1;
     const option options[] = {
-        OPT_TEXT("format", 0, "NAME", r.format, "of the linear layers: g2 ... g8, v2n16 ..., f16; other vPnN are trained"),
+        OPT_TEXT("format", 0, "NAME", r.format, "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained"),
         OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier; not given: kept as they are"),
         OPT_GROUP(r.group, "columns that share a scale, a multiple of 32; 0: the row"),
         TRANSFORM_OPTIONS(r),
