@@ -18,8 +18,8 @@
 #                    speeds of the same models, a chart. All options of real; TYPES, PLANNED: of llama.cpp's; TURNS: of the speeds (hours)
 #   make size        code, constants and stack frames of the header's parts on several processors; fails if the table of sizes in llmq.h
 #                    is out of date (WRITE=1: puts it right)
-#   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
-#                    that an emulator can run (four minutes; also build/bench.json)
+#   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's, and of awkward sizes; instructions
+#                    a weight of those that an emulator can run (five minutes; also build/bench.json)
 #   make style       counts the style of the headers: order, lengths, comments, constants, versions (LIST=1: also each offender; ten seconds)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make picture     bench/quality.svg, the picture of the README, from bench/RESULTS.md (needs gnuplot)
@@ -45,7 +45,7 @@ B := build
 SHIPPED := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,lm.h llama2c.h gguf.h imatrix.h import.h json.h safetensors.h sense.h tokenizer.h tokenizer_read.h tokenizer_unicode.h)
-BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
+BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h cliffs.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 # Of `make real` and `make peers`
 MODELS_OPTIONS = $(foreach m,$(MODEL),--model $(m)) $(if $(TEXT),--text $(TEXT)) $(if $(CALIB),--calib $(CALIB)) $(if $(WINDOWS),--windows $(WINDOWS)) \
@@ -68,7 +68,7 @@ $(B)/outliers: bench/outliers.c llmq.h llmq_simd.h | $(B)
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
-$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
+$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/vectors/grids.h tests/grids.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
 
 # What a target needs beside a C compiler: need-gnuplot fails, and says what brings it, if there is none.

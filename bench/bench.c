@@ -2,7 +2,7 @@
    memory can deliver and what a BLAS does with float weights.
 
        bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]
-             [--part products,steps,transforms,allocate,threads,worst]
+             [--part products,steps,transforms,allocate,threads,cliffs,worst]
              [--core N] [--mem MB] [--seconds S] [--out DIR]
 
    Parts:
@@ -20,6 +20,8 @@
      allocate  which format for which layer, with the proof: milliseconds, and the workspace that
                it takes
      threads   two threads with half of the rows each
+     cliffs    the worst speed of sizes that are not full, beside the next full size: 32 to 4,224
+               columns, 1 to 64 rows and activations, groups of 64
      worst     the smallest speed-up over the scalar table, many shapes and calls
    All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines
    key<TAB>value only. A complete run also leaves bench.tsv and bench.json beside the program,
@@ -30,6 +32,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #include "allocate.h"
+#include "cliffs.h"
 #include "plan.h"
 #include "print.h"
 #include "products.h"
@@ -75,8 +78,8 @@ static void part_worst(void)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]\n"
-                    "             [--part products,steps,transforms,allocate,threads,worst] [--core N] [--mem MB] "
-                    "[--seconds S] [--out DIR]\n");
+                    "             [--part products,steps,transforms,allocate,threads,cliffs,worst] [--core N] "
+                    "[--mem MB] [--seconds S] [--out DIR]\n");
     exit(2);
 }
 
@@ -166,6 +169,7 @@ int main(int argc, char **argv)
     if (listed(options.part, "transforms") && !stopped) part_transforms();
     if (listed(options.part, "allocate") && !stopped) part_allocate();
     if (listed(options.part, "threads") && !stopped) part_threads();
+    if (listed(options.part, "cliffs") && !stopped) part_cliffs();
     if (listed(options.part, "worst") && !stopped) part_worst();
     if (isatty(2)) fprintf(stderr, "\r\033[K");
     if (options.tsv) write_tsv(stdout);

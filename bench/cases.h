@@ -51,12 +51,14 @@ static void arena_fill_floats(void)
     }
 }
 
-/* Scales between 2^-7 and 2^-6 at the head of each row of `count` tensors like t, one after the other. */
+/* Scales between 2^-7 and 2^-6 at the head of each row of t, which lies in the arena, and of `count` tensors like it,
+   one after the other. */
 static void arena_fill_scales(const llmq_tensor *t, size_t count)
 {
+    uint8_t *const rows = arena.bytes + ((const uint8_t *)t->data - arena.bytes);
     uint32_t groups = (t->cols + t->format.group - 1) / t->format.group;
     for (size_t r = 0; r < count * t->rows; r++) {
-        uint8_t *scale = arena.bytes + r * t->row_size;
+        uint8_t *scale = rows + r * t->row_size;
         for (uint32_t g = 0; g < groups; g++) {
             scale[2 * g] = (uint8_t)(llmq_random((uint32_t)r, g) & 127);
             scale[2 * g + 1] = 0x3c;

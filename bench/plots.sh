@@ -8,11 +8,11 @@ set -eu
 cd "$(dirname "$0")/.."
 b=$1
 command -v gnuplot > /dev/null || { echo "gnuplot is not installed (Debian: gnuplot-nox)" >&2; exit 1; }
-TSV=1 "$b/distortion" 256 | awk -F'\t' 'BEGIN { split("g2 2 g3 3 g4 4 g5 5 g6 6 g8 8 v2n16 2 v2n64 3 v2n256 4 v3n64 2 v3n512 3 v4n256 2 t1 1 t2 2 t3 3 t4 4 t2s 2 t3s 3 t4s 4", a, " ");
+TSV=1 "$b/distortion" 256 | awk -F'\t' 'BEGIN { split("g2 2 g3 3 g4 4 g5 5 g6 6 g8 8 v2n16 2 v2n64 3 t1 1 t2 2 t3 3 t4 4 t2s 2 t3s 3 t4s 4", a, " ");
     for (i = 1; i in a; i += 2) rate[a[i]] = a[i + 1] } /\.db\t/ { split($1, k, "."); print k[2], rate[k[2]], $2 }' > "$b/distortion.dat"
 model=examples/model
 "$b/llmq" sense $model/kjv.llmq --calib $model/calib.txt --samples 8 -o "$b/eval.sums" > /dev/null 2>&1
-grids=g2,g3,g4,g5,g6,v4n256,v2n64,v2n256,t2,t3,t4 # labels need room: one vector grid of each rate, the fast trellises
+grids=g2,g3,g4,g5,g6,v2n16,v2n64,t2,t3,t4 # labels need room: the fast trellises
 TSV=1 "$b/llmq" compare $model/kjv.llmq --text $model/heldout.txt --tokens 2048 --key x --hessian "$b/eval.sums" \
     --formats "$grids,${grids//,/:64::feedback,}:64::feedback,rtn2:32,rtn3:32,rtn4:32,rtn5:32" 2> /dev/null | awk -F'\t' '
     { split($1, k, "."); name = k[3] (k[4] == "feedback" ? "+" : "") } /\.bpw\t/ { bpw[name] = $2 } /\.kl\t/ { kl[name] = $2 }
@@ -72,7 +72,7 @@ unset multiplot
 PLOT
 
 if [ "$b/bench.tsv" -nt "$b/bench" ]; then cp "$b/bench.tsv" "$b/roofline.tsv"
-else TSV=1 "$b/bench" --part products --where l2,mem --format g2,g3,g4,t2,t3,t4,v2n64,v2n256 --seconds 0.2 > "$b/roofline.tsv"; fi
+else TSV=1 "$b/bench" --part products --where l2,mem --format g2,g3,g4,t2,t3,t4,v2n16,v2n64 --seconds 0.2 > "$b/roofline.tsv"; fi
 
 # column N: what stands N-th in bench.TABLE.FORMAT.LEVEL.gbs, each once, in the order of the file
 column() { awk -F'[.\t]' -v n="$1" '$1 == "bench" && $5 == "gbs" && $2 != "baseline" && !seen[$n]++ { print $n }' "$b/roofline.tsv"; }

@@ -3,6 +3,7 @@
 #define BENCH_PRINT_H
 
 #include "allocate.h"
+#include "cliffs.h"
 #include "plan.h"
 #include "reader.h"
 #include "report.h"
@@ -71,7 +72,7 @@ static void print_steps(void)
         { "g4.decode.gws", "decode rows, g4 in l2, G weights/s", 2, 1 },
         { "g4.transposed.gws", "transposed product, g4 in l2, G weights/s", 2, 1 },
         { "g4.encode.mws", "encode g4, default effort, M weights/s", 2, 1 },
-        { "v2n256.encode.mws", "encode v2n256, default effort, M weights/s", 2, 1 },
+        { "v2n64.encode.mws", "encode v2n64, default effort, M weights/s", 2, 1 },
         { "t2.encode.mws", "encode t2, default effort, M weights/s", 2, 1 },
         { "t4.encode.mws", "encode t4, default effort, M weights/s", 2, 1 },
         { "t2s.encode.mws", "encode t2s, default effort, M weights/s", 2, 1 },
@@ -108,6 +109,7 @@ static void print_all(const machine *m)
     if (listed(options.part, "transforms")) print_transforms();
     if (listed(options.part, "allocate")) print_allocate();
     if (!isnan(two)) printf("\ntwo threads, half of the rows each, g4 in l2, %s: %.2f times one\n", best, two);
+    if (listed(options.part, "cliffs")) print_cliffs();
     for (int i = 1; i < table_count; i++) print_worst(tables[i]->name, &slowest[i]);
 }
 

@@ -158,7 +158,7 @@ static const step steps[] = {
     { "decode", set_decode, report_decode, "g4" },
     { "transposed", set_transposed, report_transposed, "g4" },
     { "encode", set_encode, report_encode, "g4" },
-    { "encode", set_encode, report_encode, "v2n256" },
+    { "encode", set_encode, report_encode, "v2n64" },
     { "encode", set_encode, report_encode, "t2" },
     { "encode", set_encode, report_encode, "t4" },
     { "encode", set_encode, report_encode, "t2s" },

@@ -11,7 +11,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 say() { [ -n "${TSV:-}" ] || printf '%s\n' "$*"; }
 model=$root/examples/model
-fed=t4s:64::feedback,t4:64::feedback,t3s:64::feedback,t3:64::feedback,t2s:64::feedback,t2:64::feedback,g8:64::feedback,g6:64::feedback,g5:64::feedback,g4:64::feedback,g3:64::feedback,g2:64::feedback,v2n256:64::feedback,v2n64:64::feedback,v2n16:64::feedback,v3n512:64::feedback,v3n64:64::feedback,v4n256:64::feedback
+fed=t4s:64::feedback,t4:64::feedback,t3s:64::feedback,t3:64::feedback,t2s:64::feedback,t2:64::feedback,g8:64::feedback,g6:64::feedback,g5:64::feedback,g4:64::feedback,g3:64::feedback,g2:64::feedback,v2n64:64::feedback,v2n16:64::feedback
 plain=g4:64::plain,g3:64::plain,g2:64::plain
 
 say "The shipped model (examples/model), held-out text, first 8,192 tokens, windows of 256; KL in nats from the original;"
@@ -19,7 +19,7 @@ say "linear layers in the format, groups of 64, embedding binary16; rtnN: round 
 say "feedback: with error feedback from calib.txt, 19,353 tokens of the training text; plain: without the attention-aware weights."
 "$tool" sense "$model/kjv.llmq" --calib "$model/calib.txt" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$model/kjv.llmq" --text "$model/heldout.txt" --tokens 8192 --key shipped --hessian "$tmp/sums" \
-    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
+    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n64,v2n16,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
 
 say; say "Keys and values of few bits (ppl --kv-bits), a scale for each head and position, rotated by a Hadamard: the shipped model, then nano, the"
 say "smaller one for microcontrollers; weights as they come, the same text."
@@ -83,7 +83,7 @@ tr -s '\n' < "$dir/ts_calib_38k.txt" > "$tmp/calib"
 tok=(--tokenizer "$dir/tok512.bin")
 "$tool" sense "$dir/stories260K.bin" "${tok[@]}" --calib "$tmp/calib" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$dir/stories260K.bin" "${tok[@]}" --text "$tmp/text" --tokens 20000 --key stories260k --transform none --hessian "$tmp/sums" \
-    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,t4:64:hadamard,t3:64:hadamard,t2:64:hadamard,g4:64:hadamard,g3:64:hadamard,g2:64:hadamard,$fed,$plain,g4:64:hadamard:feedback,g3:64:hadamard:feedback,g2:64:hadamard:feedback,rtn4:64,rtn3:32,rtn2:32" 2>/dev/null
+    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n64,v2n16,t4:64:hadamard,t3:64:hadamard,t2:64:hadamard,g4:64:hadamard,g3:64:hadamard,g2:64:hadamard,$fed,$plain,g4:64:hadamard:feedback,g3:64:hadamard:feedback,g2:64:hadamard:feedback,rtn4:64,rtn3:32,rtn2:32" 2>/dev/null
 say; say "stories260K: which layer in which format, as above; coefficients from 4,096 tokens of the calibration text."
 transform=none
 plans stories260k "$dir/stories260K.bin" "$tmp/text" 8192 --text "$tmp/calib" --tokens 4096 "${tok[@]}"

@@ -23,7 +23,7 @@ empty() { [ -z "$*" ] || { echo "$*"; return 1; }; }
 cp "$root/llmq.h" "$root/llmq_simd.h" .
 printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' > impl.c
 scalar=-DLLMQ_SIMD=0
-few="$scalar -DLLMQ_NO_ENCODER=1 -DLLMQ_FORMATS=0x108027" # raw g4 u4 t3: compiles in half a second
+few="$scalar -DLLMQ_NO_ENCODER=1 -DLLMQ_FORMATS=0x8827" # raw g4 u4 t3: compiles in half a second
 tiny="$scalar -DLLMQ_NO_ENCODER=1 -DLLMQ_FORMATS=0x20 -DLLMQ_NO_BUNDLE=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_MAX_STEPS=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1"
 avx2="-DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVX512=0 -DLLMQ_SIMD_AVXVNNI=0"                                    # where intrinsics are miscompiled
 
@@ -235,7 +235,7 @@ frames() { # COMPILER LEVEL STATED: the largest frame is that, or up to 64 bytes
     most=$(cut -f2 <<< "$most")
     [ "$most" -le "$3" ] && [ "$most" -gt $(($3 - 64)) ]
 }
-frames_of=$(all || echo -DLLMQ_NO_CALIBRATION=1 -DLLMQ_NO_BUNDLE=1 -DLLMQ_FORMATS=0x108027) # the encoder has the largest
+frames_of=$(all || echo -DLLMQ_NO_CALIBRATION=1 -DLLMQ_NO_BUNDLE=1 -DLLMQ_FORMATS=0x8827) # the encoder has the largest
 if [ "$(uname -m)" = x86_64 ]; then
     is() { $1 -dumpversion 2> /dev/null | grep -q "^$2\b" || { echo "skipped: the text has frames of $1 $2"; return 1; }; }
     if is clang 14; then

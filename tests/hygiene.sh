@@ -153,9 +153,9 @@ END
     [ $all ] || return
     configured "0 0 'ok'" -DLLMQ_NO_CALIBRATION=1
     configured "0 0 'ok'" -DLLMQ_NO_ACTIVATION_OPTIONS=1
-    # its tensors are of f32, g4, g5, t3, u6 and a custom grid
-    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_G5|LLMQ_WITH_T3|LLMQ_WITH_U6)"
-    for group in RAW GRIDS ZERO_POINTS TRELLISES F32 G4 G5 T3 U6; do
+    # its tensors are of f32, g4, g5, t3, u4 and a custom grid
+    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_G5|LLMQ_WITH_T3|LLMQ_WITH_U4)"
+    for group in RAW GRIDS ZERO_POINTS TRELLISES F32 G4 G5 T3 U4; do
         configured "-14 0 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_$group)"
     done
     configured "0 0 ''" -DLLMQ_NO_STRINGS=1
@@ -333,7 +333,7 @@ variants=("" "-DNDEBUG" "-funsigned-char" "-DLLMQ_STATIC=1" "-DLLMQ_NO_ENCODER=1
     "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES)" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES) -DLLMQ_NO_ENCODER=1"
     "$off" "$off_g4" "-DLLMQ_STATIC=1 -DNDEBUG $off_g4")
 [ $all ] || variants=("" "$off_g4")
-for format in ${all:+BF16 G8 V3N64 U4 T3 T4S}; do
+for format in ${all:+BF16 G8 V2N64 U4 T3 T4S}; do
     variants+=("-DLLMQ_FORMATS=LLMQ_WITH_$format" "$cache -DLLMQ_FORMATS=LLMQ_WITH_$format" "$off -DLLMQ_FORMATS=LLMQ_WITH_$format")
 done
 
@@ -691,7 +691,7 @@ refusals() {
     refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=0
     refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=9
     refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0
-    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0x2000000
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0x100000
     refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=~LLMQ_WITH_TRELLISES
     refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=LLMQ_WITH_G7
     refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_NO_TRELLIS=1

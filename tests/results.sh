@@ -32,7 +32,7 @@ summary() {
 part() {
     case $1 in
     hello) cat examples/hello.c ;;
-    bench) "$b/bench" --format g2,g3,g4,g8,t2,t3,t4,t2s,t3s,t4s,v2n64,v2n256 2> /dev/null ;;
+    bench) "$b/bench" --format g2,g3,g4,g8,t2,t3,t4,t2s,t3s,t4s,v2n16,v2n64 2> /dev/null ;;
     count) bench/emulated.sh 2> /dev/null ;;
     summary) summary ;;
     *) make -s "$1" WRITE= ;;

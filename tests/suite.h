@@ -2,11 +2,13 @@
 #ifndef SUITE_H
 #define SUITE_H
 
+#include "grids.h"
+
 static inline llmq_format format_of(const char *name, uint32_t group)
 {
     llmq_format f;
     memset(&f, 0, sizeof f);
-    if (!CHECK_EQ(llmq_format_find(&f, name, group), LLMQ_OK)) exit(1);
+    if (!CHECK_EQ(find_format(&f, name, group), LLMQ_OK)) exit(1);
     return f;
 }
 

@@ -53,7 +53,7 @@ static llmq_tensor open_tensor(const char *format, uint32_t group, uint32_t rows
     llmq_format f;
     llmq_tensor t;
     memset(&t, 0, sizeof t);
-    if (!CHECK_EQ(llmq_format_find(&f, format, group), LLMQ_OK)
+    if (!CHECK_EQ(find_format(&f, format, group), LLMQ_OK)
         || !CHECK_EQ(llmq_tensor_init(&t, &f, transform, rows, cols, records, sizeof records), LLMQ_OK)) exit(1);
     return t;
 }
@@ -475,7 +475,7 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     uint32_t k;
     memset(&f, 0, sizeof f);
     if (i < COUNT(format_names) - 1) {
-        CHECK_EQ(llmq_format_find(&f, format_names[i], group), LLMQ_OK);
+        CHECK_EQ(find_format(&f, format_names[i], group), LLMQ_OK);
         return f;
     }
     for (k = 0; k < 500; k++) custom_points[k] = (int8_t)(k % 5 ? (int)check_below(256) - 128 : (int)k / 5 * 2 - 128);

@@ -10,7 +10,7 @@
 #include "internals.h"
 
 /* The entries of the golden bundle. */
-enum { G4, RAW, BOOK, CUSTOM, ROT, G5, T3, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
+enum { G4, RAW, BOOK, CUSTOM, ROT, G5, T3, U4, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
 
 #ifndef BUNDLE_ONE_IN /* of the bits behind the header, one in so many is inverted */
 #define BUNDLE_ONE_IN 1
@@ -225,7 +225,7 @@ static void golden_content(llmq_entry *e)
         if (g->kind != LLMQ_KIND_TENSOR) continue;
         if (g->code == LLMQ_FORMAT_CUSTOM) f = custom;
         else
-            CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : i == T3 ? "t3" : "f32",
+            CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U4 ? "u4" : i == T3 ? "t3" : "f32",
                                       g->group), LLMQ_OK);
         e[i].format = f;
         e[i].rows = g->rows;
@@ -1204,6 +1204,12 @@ static void test_tensor_lies(void)
         { "g4 of version 0.1", ENTRY(G4, 12), 4, 18, LLMQ_E_UNSUPPORTED },
         { "format 256", ENTRY(G4, 12), 4, 256, LLMQ_E_UNSUPPORTED },
         { "format 2^16 + g4", ENTRY(G4, 12), 4, 0x1001au, LLMQ_E_UNSUPPORTED },
+        /* their ids stay reserved */
+        { "v2n256 of version 0.10", ENTRY(G4, 12), 4, 42, LLMQ_E_UNSUPPORTED },
+        { "v3n64 of version 0.10", ENTRY(G4, 12), 4, 43, LLMQ_E_UNSUPPORTED },
+        { "v3n512 of version 0.10", ENTRY(G4, 12), 4, 44, LLMQ_E_UNSUPPORTED },
+        { "v4n256 of version 0.10", ENTRY(G4, 12), 4, 45, LLMQ_E_UNSUPPORTED },
+        { "u6 of version 0.10", ENTRY(U4, 12), 4, 51, LLMQ_E_UNSUPPORTED },
         { "g5 of the size of g4", ENTRY(G4, 12), 4, 27, LLMQ_E_CORRUPT },
         { "f16 of the size of f32", ENTRY(RAW, 12), 4, 2, LLMQ_E_CORRUPT },
         { "rows 0", ENTRY(G4, 32), 4, 0, LLMQ_E_CORRUPT },

@@ -249,6 +249,11 @@ static void test_formats(void)
         check_at("%s", f.name);
         compare_shapes(&f, 1);
     }
+    for (i = 0; i < COUNT(former_grids); i++) {
+        f = format_of(former_grids[i].name, 128);
+        check_at("%s", former_grids[i].name);
+        compare_shapes(&f, 1);
+    }
     sorted_points(200, 1, 256);
     CHECK_EQ(llmq_format_custom(&f, 1, 200, points, 30.0f, 128), LLMQ_OK);
     check_at("200 points");

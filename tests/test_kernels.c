@@ -389,8 +389,9 @@ static const struct { uint32_t p, n; } wide_shapes[] = {
 };
 
 #define BUILTIN builtin()
+#define NAMED (BUILTIN + COUNT(former_grids))
 #define CUSTOM (8u * COUNT(custom_n))
-#define FORMATS (BUILTIN + CUSTOM + COUNT(wide_shapes))
+#define FORMATS (NAMED + CUSTOM + COUNT(wide_shapes))
 
 enum { RANDOM, COARSE, EXTREME, HIGHEST, LOWEST, NOT_LOWEST, POINT_KINDS };
 
@@ -432,15 +433,15 @@ static uint32_t ceil_log2(uint32_t n)
     return k;
 }
 
-/* Format i, its points in the grid's wall: at the end of it, or at an odd place. A built-in grid half the time
-   where it is in the header. 0 if there is no room. */
+/* Format i, its points in the grid's wall: at the end of it, or at an odd place. A grid with a name half the time
+   where it is. 0 if there is no room. */
 static int get_format(llmq_format *f, uint32_t i, uint32_t off)
 {
-    uint32_t c = i - BUILTIN, w = c - CUSTOM, p, n;
+    uint32_t c = i - NAMED, w = c - CUSTOM, p, n;
     int8_t *points;
     memset(f, 0, sizeof *f);
-    if (i < BUILTIN) {
-        CHECK_EQ(llmq_format_at(f, i), LLMQ_OK);
+    if (i < NAMED) {
+        CHECK_EQ(i < BUILTIN ? llmq_format_at(f, i) : find_format(f, former_grids[i - BUILTIN].name, 128), LLMQ_OK);
         if (!f->points || check_below(2)) return 1;
         points = (int8_t *)place_bytes(&grid_wall, (size_t)f->p * llmq__table(f), off);
         memcpy(points, f->points, (size_t)f->p * llmq__table(f));
@@ -639,14 +640,14 @@ static void test_short_rows(void)
     llmq_format f;
     uint32_t i, cols, off, rows, count;
     for (i = 0; i < FORMATS; i++)
-        for (off = 0; off < OFFSETS; off += i < BUILTIN ? 1 : OFFSETS) {
+        for (off = 0; off < OFFSETS; off += i < NAMED ? 1 : OFFSETS) {
             if (!get_format(&f, i, off)) continue;
             for (cols = 1; cols <= DENSE; cols++) {
                 if (skipped()) continue;
                 f.group = f.points ? groups[check_below(COUNT(groups))] : 0;
                 rows = 1 + check_below(5);
                 count = counts[check_below(4)];
-                try_rows(&f, cols, rows, count, i < BUILTIN ? off : turn % OFFSETS);
+                try_rows(&f, cols, rows, count, i < NAMED ? off : turn % OFFSETS);
             }
         }
 }
@@ -659,10 +660,10 @@ static void test_long_rows(void)
     uint32_t i, g, c, cols, rows, count;
     for (i = 0; i < FORMATS; i++)
         for (g = 0; g < COUNT(groups); g++)
-            for (c = 0; c < COUNT(sizes); c += i < BUILTIN ? 1u : 9u) {
+            for (c = 0; c < COUNT(sizes); c += i < NAMED ? 1u : 9u) {
                 if (skipped() || !get_format(&f, i, check_below(2) ? FLUSH : turn % OFFSETS)) continue;
                 f.group = f.points ? groups[g] : 0;
-                cols = sizes[i < BUILTIN ? c : check_below(COUNT(sizes))];
+                cols = sizes[i < NAMED ? c : check_below(COUNT(sizes))];
                 count = check_below(3) ? counts[check_below(COUNT(counts))] : 1; /* one is what most programs have */
                 rows = least(1 + check_below(40), WORK / cols / up(count, 8) + 1);
                 try_rows(&f, cols, rows, count, check_below(2) ? FLUSH : turn % OFFSETS);
@@ -678,7 +679,7 @@ static void test_row_counts(void)
     for (rows = 1; rows <= 64; rows += rows < 40 ? 1 : 24)
         for (c = 0; c < COUNT(counts); c++)
             for (round = 0; round < 6; round++) {
-                if (skipped() || !get_format(&f, check_below(check_below(4) ? BUILTIN : BUILTIN + CUSTOM),
+                if (skipped() || !get_format(&f, check_below(check_below(4) ? NAMED : NAMED + CUSTOM),
                                              turn % OFFSETS))
                     continue;
                 f.group = f.points ? groups[check_below(COUNT(groups))] : 0;
@@ -694,7 +695,7 @@ static void test_blocks(void)
     static const uint32_t sizes[] = { 1000, 1024, 1100, 2048, MAX_COLS };
     llmq_format f;
     uint32_t i, g;
-    for (i = 0; i < BUILTIN + CUSTOM; i += i < BUILTIN ? 1u : 5u)
+    for (i = 0; i < NAMED + CUSTOM; i += i < NAMED ? 1u : 5u)
         for (g = 0; g < COUNT(groups); g++) {
             if (skipped() || !get_format(&f, i, turn % OFFSETS) || !f.points) continue;
             f.group = groups[g];
@@ -777,7 +778,7 @@ static void test_nearest(void)
     for (round = 0; round < 4; round++)
         for (count = 0; count <= 70; count++)
             for (off = 0; off < OFFSETS; off++) {
-                if (skipped() || !get_format(&f, i++ % (BUILTIN + CUSTOM), 0) || !f.points) continue;
+                if (skipped() || !get_format(&f, i++ % (NAMED + CUSTOM), 0) || !f.points) continue;
                 if (!f.taps[0] && f.n * f.p * sizeof(float) <= GRID_BYTES && f.n * f.p <= MAX_FLOATS)
                     try_nearest(&f, count, off);
             }
@@ -886,9 +887,9 @@ static void test_paths(void)
     llmq_tensor t;
     uint32_t i, cols;
     int effort;
-    for (i = 0; i < BUILTIN + CUSTOM; i++)
+    for (i = 0; i < NAMED + CUSTOM; i++)
         for (effort = LLMQ_EFFORT_DEFAULT; effort <= LLMQ_EFFORT_BEST; effort++) {
-            if (skipped() || (i >= BUILTIN && (i + (uint32_t)effort) % 3 != 0) || !get_format(&f, i, FLUSH)) continue;
+            if (skipped() || (i >= NAMED && (i + (uint32_t)effort) % 3 != 0) || !get_format(&f, i, FLUSH)) continue;
             if (f.points) f.group = groups[check_below(COUNT(groups))];
             cols = sizes[check_below(COUNT(sizes))];
             rotate = llmq_transform_hadamard(check_random(), blocks[check_below(COUNT(blocks))]);

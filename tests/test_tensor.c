@@ -10,6 +10,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
+#include "grids.h"
 #include "internals.h"
 #define VECTORS_TENSOR
 #include "vectors/vectors.h"
@@ -41,18 +42,19 @@ static void even_numbers(float *x, size_t n, double scale)
 
 /* ---- formats: the built-in ones, and some whose shapes those do not have ------------------------
 
-   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. Behind those are
+   u4 and u8, which come after them, have zeros: test_zeros is about them. Behind those are
    trellises: test_trellis. */
 
 static const struct {
     const char *name;
     uint32_t p, bits;
     double mse; /* the header's table */
-} builtin[] = {
+} named[] = {
     { "f32", 1, 32, 0 }, { "f16", 1, 16, 0 }, { "bf16", 1, 16, 0 }, { "g2", 1, 2, 0.1175 }, { "g3", 1, 3, 0.03455 },
     { "g4", 1, 4, 0.00950 }, { "g5", 1, 5, 0.00251 }, { "g6", 1, 6, 0.00064 }, { "g8", 1, 8, 8.8e-5 },
-    { "v2n16", 2, 4, 0.1075 }, { "v2n64", 2, 6, 0.0296 }, { "v2n256", 2, 8, 0.00775 }, { "v3n64", 3, 6, 0.1011 },
-    { "v3n512", 3, 9, 0.0271 }, { "v4n256", 4, 8, 0.0959 }
+    { "v2n16", 2, 4, 0.1075 }, { "v2n64", 2, 6, 0.0296 },
+    /* custom grids (grids.h) */
+    { "v2n256", 2, 8, 0.00775 }, { "v3n64", 3, 6, 0.1011 }, { "v3n512", 3, 9, 0.0271 }, { "v4n256", 4, 8, 0.0959 }
 };
 
 /* Codes of 1 (one plane), 7 (4 + 2 + 1), 2, 12 (8 + 4), 10 (8 + 2), 11 (8 + 2 + 1) and 16 bits
@@ -62,11 +64,12 @@ static const struct { uint32_t p, n, bits; } custom[] = {
 };
 static int8_t custom_points[COUNT(custom)][3 << 16];
 
-static const char *const with_zeros[] = { "u4", "u6", "u8" };
+static const char *const with_zeros[] = { "u4", "u8" };
 static const char *const trellises[] = { "t1", "t2", "t3", "t4", "t2s", "t3s", "t4s" };
 
-#define BUILTIN COUNT(builtin)
-#define FORMATS (BUILTIN + COUNT(custom))
+#define NAMED COUNT(named)
+#define BUILTIN (NAMED - COUNT(former_grids))
+#define FORMATS (NAMED + COUNT(custom))
 
 static void make_custom_grids(void)
 {
@@ -87,10 +90,10 @@ static llmq_format get_format(uint32_t i, uint32_t group)
 {
     llmq_format f;
     memset(&f, 0, sizeof f);
-    if (i < BUILTIN) {
-        CHECK_EQ(llmq_format_find(&f, builtin[i].name, group), LLMQ_OK);
+    if (i < NAMED) {
+        CHECK_EQ(find_format(&f, named[i].name, group), LLMQ_OK);
     } else {
-        uint32_t c = i - BUILTIN;
+        uint32_t c = i - NAMED;
         CHECK_EQ(llmq_format_custom(&f, custom[c].p, custom[c].n, custom_points[c], 50.0f, group), LLMQ_OK);
     }
     return f;
@@ -100,11 +103,13 @@ static void test_formats(void)
 {
     llmq_format f;
     uint32_t i, k;
-    for (i = 0; i < BUILTIN; i++) {
-        check_at("format %s", builtin[i].name);
-        CHECK_EQ(llmq_format_at(&f, i), LLMQ_OK);
-        CHECK(strcmp(f.name, builtin[i].name) == 0);
-        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zero_points == 0);
+    for (i = 0; i < NAMED; i++) {
+        check_at("format %s", named[i].name);
+        if (i < BUILTIN) CHECK_EQ(llmq_format_at(&f, i), LLMQ_OK);
+        else f = get_format(i, 128);
+        CHECK(strcmp(f.name, i < BUILTIN ? named[i].name : "custom") == 0);
+        CHECK_EQ(llmq_format_find(&f, named[i].name, 128), i < BUILTIN ? LLMQ_OK : LLMQ_E_NOT_FOUND);
+        CHECK(f.p == named[i].p && f.bits == named[i].bits && f.zero_points == 0);
         if (!f.points) {
             CHECK(i < 3 && f.group == 0);
             continue;
@@ -130,7 +135,7 @@ static void test_formats(void)
     CHECK_EQ(llmq_format_at(&f, BUILTIN + COUNT(with_zeros) + COUNT(trellises)), LLMQ_E_NOT_FOUND);
     for (i = 0; i < BUILTIN; i++) /* ids tell them apart */
         for (k = 0; k < i; k++) CHECK(get_format(i, 32).id != get_format(k, 32).id);
-    f = get_format(BUILTIN + 1, 96);
+    f = get_format(NAMED + 1, 96);
     CHECK(strcmp(f.name, "custom") == 0 && f.points == custom_points[1] && f.id == LLMQ_FORMAT_CUSTOM);
     CHECK(f.p == 5 && f.n == 100 && f.bits == 7 && f.group == 96 && f.unit > 49.0f && f.unit < 51.0f);
 }
@@ -379,7 +384,7 @@ static void test_vectors(void)
         llmq_tensor t;
         check_at("vector %s, group %lu, %lu cols", v->format, (unsigned long)v->group, (unsigned long)v->cols);
         memcpy(record, vector_bytes + v->record_at, v->bytes);
-        CHECK_EQ(llmq_format_find(&f, v->format, v->group), LLMQ_OK);
+        CHECK_EQ(find_format(&f, v->format, v->group), LLMQ_OK);
         CHECK_EQ((long)llmq_row_size(&f, v->cols), (long)v->bytes);
         CHECK_EQ(llmq_tensor_init(&t, &f, NULL, 1, v->cols, record, v->bytes), LLMQ_OK);
         CHECK_EQ(llmq_tensor_decode(&t, 0, decoded, NULL, 0), LLMQ_OK);
@@ -747,7 +752,7 @@ static void test_not_finite(void)
 {
     static const uint32_t bad[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u, 0x7f800001u };
     uint32_t i, b, at, rotated;
-    for (i = 3; i < BUILTIN; i++)
+    for (i = 3; i < NAMED; i++)
         for (b = 0; b < COUNT(bad); b++)
             for (rotated = 0; rotated < 2; rotated++) {
                 llmq_tensor t = open_tensor(i, 64, 172, 1, rotated ? &rotate : NULL);
@@ -1071,7 +1076,7 @@ static double error_bound(uint32_t format, int rotated)
     double last = format == 0 ? 1.0 / 16777216.0 : format == 1 ? 1.0 / 2048.0 : 1.0 / 256.0,
         turn = rotated ? 2e-6 : 0.0;
     if (format < 3) return (last + turn) * (last + turn);
-    return builtin[format].mse * 1.4;
+    return named[format].mse * 1.4;
 }
 
 /* Rows of normal numbers into records, two where they are short; all that can be said of it. bounded: with the default
@@ -1112,9 +1117,9 @@ static void test_encoder(void)
         for (g = 0; g < COUNT(all_groups) && (i >= 3 || g == 0); g++)
             for (c = 0; c < COUNT(all_cols); c++)
                 for (rotated = 0; rotated < 2; rotated++) {
-                    if (i >= BUILTIN && (g + c) % 4) continue; /* there are enough of them */
+                    if (i >= NAMED && (g + c) % 4) continue; /* there are enough of them */
                     check_encoding(i, all_groups[g], all_cols[c], rotated,
-                                   i < BUILTIN && all_cols[c] > 255 && (g + c + (uint32_t)rotated) % 2);
+                                   i < NAMED && all_cols[c] > 255 && (g + c + (uint32_t)rotated) % 2);
                 }
     check_encoding(FORMATS - 1, 64, 172, 1, 0);
 }
@@ -1145,7 +1150,7 @@ static void test_nearest(void)
     float x[8];
     for (i = 3; i < FORMATS - 1; i++) {
         llmq_format f = get_format(i, 32);
-        uint32_t trials = i < BUILTIN ? 100000 : 5000;
+        uint32_t trials = i < NAMED ? 100000 : 5000;
         if (f.n * f.p > COUNT(points)) continue;
         check_at("nearest point of %s, p %lu n %lu", f.name, (unsigned long)f.p, (unsigned long)f.n);
         for (k = 0; k < f.n * f.p; k++) points[k] = (float)f.points[k];
@@ -1185,7 +1190,7 @@ static void test_unusual_rows(void)
 {
     static const uint32_t cols[] = { 1, 33, 100, 257 };
     uint32_t i, kind, c;
-    for (i = 3; i < BUILTIN; i++)
+    for (i = 3; i < NAMED; i++)
         for (kind = 0; kind < KINDS; kind++)
             for (c = 0; c < COUNT(cols); c++) {
                 llmq_tensor t = open_tensor(i, all_groups[(kind + c) % COUNT(all_groups)], cols[c], 1, NULL);
@@ -1204,7 +1209,7 @@ static void test_unusual_rows(void)
 static void test_zero_rows(void)
 {
     uint32_t i, k, rotated, bits = 0;
-    for (i = 0; i < BUILTIN; i++)
+    for (i = 0; i < NAMED; i++)
         for (rotated = 0; rotated < 2; rotated++) {
             llmq_tensor t = open_tensor(i, 64, 172, 1, rotated ? &rotate : NULL);
             memset(weights, 0, sizeof weights);
@@ -1271,7 +1276,7 @@ static void test_raw_bits(void)
 static void test_mixed_groups(void)
 {
     uint32_t i, j;
-    for (i = 3; i < BUILTIN; i++) {
+    for (i = 3; i < NAMED; i++) {
         llmq_tensor t = open_tensor(i, 64, 192, 1, NULL);
         normal_numbers(weights, 192, 1.0, 0.0);
         for (j = 0; j < 64; j++) weights[j] *= 1e18f, weights[j + 64] *= 1e-18f;
@@ -1291,7 +1296,7 @@ static void test_mixed_groups(void)
 static void test_limits_of_scale(void)
 {
     uint32_t i, j, k, g, low;
-    for (i = 3; i < BUILTIN; i++)
+    for (i = 3; i < NAMED; i++)
         for (k = 0; k < 40; k++) {
             llmq_tensor t = open_tensor(i, 32, 100, 1, NULL);
             /* 2^-126 ... FLT_MAX */
@@ -1328,7 +1333,7 @@ static void test_scale_invariance(void)
 {
     static const int shift[] = { -100, -60, -1, 1, 13, 110 };
     uint32_t i, j, s, g;
-    for (i = 3; i < BUILTIN; i++)
+    for (i = 3; i < NAMED; i++)
         for (s = 0; s < COUNT(shift); s++) {
             llmq_tensor t = open_tensor(i, all_groups[i % COUNT(all_groups)], 300, 1, s % 2 ? &rotate : NULL);
             float factor = float_of((uint32_t)(127 + shift[s]) << 23);
@@ -1351,7 +1356,7 @@ static void test_not_finite_weights(void)
     static const uint32_t bad[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0x7f800001u };
     static const uint32_t place[][2] = { { 0, 0 }, { 1, 171 }, { 2, 64 } };
     uint32_t i, b, k, j;
-    for (i = 0; i < BUILTIN; i++)
+    for (i = 0; i < NAMED; i++)
         for (b = 0; b < COUNT(bad); b++)
             for (k = 0; k < COUNT(place); k++) {
                 llmq_tensor t = open_tensor(i, 64, 172, 4, b % 2 ? &rotate : NULL);
@@ -1409,12 +1414,12 @@ static double effort_error(uint32_t format, uint32_t group, int effort)
 static void test_efforts(void)
 {
     uint32_t i;
-    for (i = 3; i < BUILTIN; i++) {
+    for (i = 3; i < NAMED; i++) {
         double fast = effort_error(i, 64, LLMQ_EFFORT_FAST), normal = effort_error(i, 64, LLMQ_EFFORT_DEFAULT);
         double best = effort_error(i, 64, LLMQ_EFFORT_BEST);
         CHECK(best <= normal * 1.001);
         CHECK(normal <= fast * 1.001);
-        CHECK(fast <= builtin[i].mse * 1.2); /* and it is an encoder all the same; 6144 numbers: 4 deviations are 7 % */
+        CHECK(fast <= named[i].mse * 1.2); /* and it is an encoder all the same; 6144 numbers: 4 deviations are 7 % */
         if (i == 5) CHECK(normal <= fast * 0.9);
         if (i == 5) CHECK(normal <= best * 1.02);
         if (i == 7) CHECK(best <= normal * 0.98);
@@ -1645,16 +1650,16 @@ static void test_distributions(void)
     int source;
     source_errors(GAUSS, 48, all, COUNT(all), error);
     for (i = 0; i < COUNT(all); i++) {
-        double mse = builtin[all[i]].mse;
-        check_at("%s, normal numbers: relative error %.5g, for %.5g", builtin[all[i]].name, error[i], mse);
+        double mse = named[all[i]].mse;
+        check_at("%s, normal numbers: relative error %.5g, for %.5g", named[all[i]].name, error[i], mse);
         CHECK(error[i] <= mse * 1.03);
-        CHECK(error[i] >= 0.97 / (double)(1u << 2 * builtin[all[i]].bits / builtin[all[i]].p));
+        CHECK(error[i] >= 0.97 / (double)(1u << 2 * named[all[i]].bits / named[all[i]].p));
     }
     for (source = STUDENT; source < SOURCES; source++) {
         source_errors(source, 256, some, COUNT(some), error);
         for (i = 0; i < COUNT(some); i++) {
-            double mse = builtin[some[i]].mse;
-            check_at("%s, source %d: relative error %.5g, for %.5g", builtin[some[i]].name, source, error[i], mse);
+            double mse = named[some[i]].mse;
+            check_at("%s, source %d: relative error %.5g, for %.5g", named[some[i]].name, source, error[i], mse);
             CHECK(error[i] <= mse * 1.03);
         }
     }
@@ -1709,7 +1714,7 @@ static void test_long_rows(void)
         normal_numbers(long_row, LONG, 1.0, 0.0);
         CHECK_EQ(llmq_encode(&t, long_record, 0, 1, long_row, LONG, NULL, workspace, sizeof workspace, NULL), LLMQ_OK);
         CHECK_EQ(llmq_tensor_decode(&t, 0, long_output, workspace, sizeof workspace), LLMQ_OK);
-        CHECK(error_energy(long_row, long_output, LONG) <= 1.03 * builtin[format[i]].mse * energy(long_row, LONG));
+        CHECK(error_energy(long_row, long_output, LONG) <= 1.03 * named[format[i]].mse * energy(long_row, LONG));
         check_long_products(&t);
     }
 }
@@ -1766,11 +1771,11 @@ static double grid_error(const llmq_format *f, uint32_t samples)
 static void test_builtin_grids(void)
 {
     uint32_t i;
-    for (i = 3; i < BUILTIN; i++) {
+    for (i = 3; i < NAMED; i++) {
         llmq_format f = get_format(i, 32);
         double error = grid_error(&f, 25000);
-        check_at("grid %s: error %.5g, for %.5g", f.name, error, builtin[i].mse);
-        CHECK(check_abs(error / builtin[i].mse - 1.0) <= (i == 8 ? 0.4 : i == 7 ? 0.06 : 0.03));
+        check_at("grid %s: error %.5g, for %.5g", f.name, error, named[i].mse);
+        CHECK(check_abs(error / named[i].mse - 1.0) <= (i == 8 ? 0.4 : i == 7 ? 0.06 : 0.03));
     }
 }
 

@@ -1,4 +1,4 @@
-/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and
+/* test_zeros - u4, u8 and one of six bits: formats with a zero point for each group, sections 5 to 9, 11 and
    18 of llmq.h
 
        cc -O2 -o test_zeros tests/test_zeros.c && ./test_zeros
@@ -18,9 +18,12 @@
 #define UNTOUCHED 0x3f3f3f3fu /* a float to which nothing can be added unnoticed */
 #define MAX_COUNT 17u /* activations: two batches of eight and one */
 
+enum { U4, U8, SIX_BITS };
 static const struct { const char *name; uint32_t id, bits, first, last; double mse; } form[] = {
-    { "u4", 50, 4, 0, 15, 0.01154 }, { "u6", 51, 6, 0, 63, 0.00104 }, { "u8", 52, 8, 1, 255, 8.8e-5 }
+    { "u4", 50, 4, 0, 15, 0.01154 }, { "u8", 52, 8, 1, 255, 8.8e-5 },
+    { "six bits", LLMQ_FORMAT_CUSTOM, 6, 0, 63, 0.00104 } /* made by hand, for codes of two planes */
 };
+#define BUILTIN SIX_BITS
 static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 129, 172, 255, 256, 257,
                                      576, 1000, 1024, 1025, 1300 };
 static const uint32_t all_groups[] = { 32, 64, 96, 128, 1024, 0 };
@@ -33,7 +36,18 @@ static llmq_transform rotate;
 
 static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
 
-static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(form[i].name, group); }
+static llmq_format get_format(uint32_t i, uint32_t group)
+{
+    llmq_format f = format_of(i < BUILTIN ? form[i].name : "u8", group);
+    if (i < BUILTIN) return f;
+    f.name = form[i].name;
+    f.id = (uint16_t)form[i].id;
+    f.bits = 6;
+    f.n = 64;
+    f.points += 128 - 32;
+    f.unit = 10.5f;
+    return f;
+}
 
 /* ---- a second reading of section 6 ----------------------------------------------------------- */
 
@@ -57,7 +71,7 @@ static size_t reference_size(uint32_t format, uint32_t group, uint32_t cols)
 }
 
 /* Fills ref from a record. A unit of 128 codes: u8 a byte each, 0 as if it was 1; u4 a plane of
-   4 bits; u6 one of 4 and then one of 2 bits. */
+   4 bits; six bits one of 4 and then one of 2 bits. */
 static void read_record(uint32_t format, uint32_t group, uint32_t cols, const uint8_t *record)
 {
     uint32_t k, bits = form[format].bits, i;
@@ -152,7 +166,11 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, u
     return t;
 }
 
-static uint32_t index_of(const llmq_tensor *t) { return t->format.bits == 4 ? 0 : t->format.bits == 6 ? 1 : 2; }
+static uint32_t index_of(const llmq_tensor *t)
+{
+    return t->format.bits == 4 ? U4 : t->format.bits == 8 ? U8 : SIX_BITS;
+}
+
 static void read_row(const llmq_tensor *t, uint32_t r)
 {
     read_record(index_of(t), t->format.group, t->cols, t->data + r * t->row_size);
@@ -167,9 +185,9 @@ static void test_formats(void)
     uint32_t i, k, n, named = 0;
     for (n = 0; llmq_format_at(&f, n) == LLMQ_OK; n++) {
         check_at("format %s", f.name);
-        for (i = 0; i < COUNT(form) && strcmp(f.name, form[i].name) != 0; i++) continue;
-        CHECK_EQ(f.zero_points, i < COUNT(form));
-        if (i == COUNT(form)) continue;
+        for (i = 0; i < BUILTIN && strcmp(f.name, form[i].name) != 0; i++) continue;
+        CHECK_EQ(f.zero_points, i < BUILTIN);
+        if (i == BUILTIN) continue;
         named++;
         CHECK(f.id == form[i].id && f.bits == form[i].bits && f.p == 1 && f.n == (uint32_t)1 << f.bits
               && f.group == 128 && f.unit > 0.0f);
@@ -177,7 +195,7 @@ static void test_formats(void)
             if (f.points[k] != (int)(k < form[i].first ? form[i].first : k) - (1 << (f.bits - 1))) break;
         CHECK_EQ(k, f.n);
     }
-    CHECK_EQ(named, COUNT(form));
+    CHECK_EQ(named, BUILTIN);
     check_at("a custom format");
     memset(&f, 0xff, sizeof f);
     CHECK_EQ(llmq_format_custom(&f, 2, 4, points, 1.0f, 64), LLMQ_OK);
@@ -190,10 +208,9 @@ static void test_formats(void)
 static void test_sizes(void)
 {
     static const struct { uint32_t format, group, cols, size; } known[] = { /* scales, codes, zeros */
-        { 0, 128, 128, 2 + 64 + 1 }, { 2, 32, 1, 2 + 1 + 1 }, { 1, 32, 100, 8 + 50 + 25 + 4 },
-        { 0, 0, 1025, 2 + 512 + 1 + 1 },
-        { 1, 128, 129, 4 + 96 + 1 + 1 + 2 }, { 2, 1024, 1025, 4 + 1025 + 2 }, { 0, 32, 33, 4 + 17 + 2 },
-        { 0, 64, 65, 4 + 33 + 2 }
+        { U4, 128, 128, 2 + 64 + 1 }, { U8, 32, 1, 2 + 1 + 1 }, { SIX_BITS, 32, 100, 8 + 50 + 25 + 4 },
+        { U4, 0, 1025, 2 + 512 + 1 + 1 }, { SIX_BITS, 128, 129, 4 + 96 + 1 + 1 + 2 },
+        { U8, 1024, 1025, 4 + 1025 + 2 }, { U4, 32, 33, 4 + 17 + 2 }, { U4, 64, 65, 4 + 33 + 2 }
     };
     llmq_format f;
     uint32_t i, g, c;
@@ -207,7 +224,7 @@ static void test_sizes(void)
                 f = get_format(i, all_groups[g]);
                 CHECK_EQ((long)llmq_row_size(&f, c), (long)reference_size(i, all_groups[g], c));
             }
-    f = get_format(2, 0);
+    f = get_format(U8, 0);
     CHECK_EQ((long)llmq_row_size(&f, LLMQ_MAX_COLS), (long)LLMQ_MAX_COLS + 3);
     CHECK_EQ((long)llmq_row_size(&f, LLMQ_MAX_COLS + 1), 0);
 }
@@ -984,20 +1001,20 @@ static void test_by_hand(void)
     static const float lone[] = { 0.0f, 0.0f, -30.0f, 0.0f };
     static const int32_t lone_code[] = { 15, 15, 0, 15 }, eights[] = { 8, 8, 8 }, middles[] = { 128, 128, 128 };
     static const float nothing[] = { 0.0f, -0.0f, 0.0f };
-    check_group(0, ties, 9, 1.0f, 1.0f, 7, to_even);
-    check_group(0, halves, 3, 1.0f, 1.0f, 8, halves_code); /* -7.5 to -8 + 8, 7.5 to 8 + 8, limited */
-    check_group(0, lower, 3, 1.0f, 1.0f, 6, lower_code);   /* 8.5 to 8 */
-    check_group(0, wide, 5, 0.5f, 1.0f, 8, wide_code);
-    check_group(0, positive, 3, 1.0f, 4.0f, 0, positive_code);
-    check_group(0, negative, 3, 1.0f, 1.0f, 15, negative_code);
-    check_group(1, six, 3, 1.0f, 1.0f, 20, six_code);
-    check_group(2, eight, 4, 1.0f, 1.0f, 128, eight_code);
-    check_group(2, below, 2, 1.0f, 1.0f, 255, below_code);
-    check_group(2, above, 2, 1.0f, 1.0f, 1, above_code);
-    check_group(0, same, 3, 1.0f, llmq_bf16_to_f32(llmq_f32_to_bf16(2.0f / 15.0f)), 0, same_code);
-    check_group(0, nothing, 3, 1.0f, 0.0f, 8, eights);
-    check_group(2, nothing, 3, 0.0f, 0.0f, 128, middles);
-    check_group(0, lone, 4, 1.0f, 2.0f, 15, lone_code);
+    check_group(U4, ties, 9, 1.0f, 1.0f, 7, to_even);
+    check_group(U4, halves, 3, 1.0f, 1.0f, 8, halves_code); /* -7.5 to -8 + 8, 7.5 to 8 + 8, limited */
+    check_group(U4, lower, 3, 1.0f, 1.0f, 6, lower_code);   /* 8.5 to 8 */
+    check_group(U4, wide, 5, 0.5f, 1.0f, 8, wide_code);
+    check_group(U4, positive, 3, 1.0f, 4.0f, 0, positive_code);
+    check_group(U4, negative, 3, 1.0f, 1.0f, 15, negative_code);
+    check_group(SIX_BITS, six, 3, 1.0f, 1.0f, 20, six_code);
+    check_group(U8, eight, 4, 1.0f, 1.0f, 128, eight_code);
+    check_group(U8, below, 2, 1.0f, 1.0f, 255, below_code);
+    check_group(U8, above, 2, 1.0f, 1.0f, 1, above_code);
+    check_group(U4, same, 3, 1.0f, llmq_bf16_to_f32(llmq_f32_to_bf16(2.0f / 15.0f)), 0, same_code);
+    check_group(U4, nothing, 3, 1.0f, 0.0f, 8, eights);
+    check_group(U8, nothing, 3, 0.0f, 0.0f, 128, middles);
+    check_group(U4, lone, 4, 1.0f, 2.0f, 15, lone_code);
 }
 
 /* Groups of one sign, constant, all zero, with one number; then the same huge, tiny, and beyond. */
@@ -1194,9 +1211,9 @@ static void test_feedback(void)
 
 static void test_bundle(void)
 {
-    static uint8_t bundle[1 << 16], payload[COUNT(form)][KINDS * 500], rot[64];
+    static uint8_t bundle[1 << 16], payload[BUILTIN][KINDS * 500], rot[64];
     static const uint32_t groups[] = { 32, 128, 0 };
-    llmq_entry e[COUNT(form) + 1];
+    llmq_entry e[BUILTIN + 1];
     llmq_transform steps = rotate;
     llmq_bundle b;
     llmq_error error;
@@ -1205,9 +1222,9 @@ static void test_bundle(void)
     memset(e, 0, sizeof e);
     check_at("bundle");
     CHECK_EQ(llmq_transform_store(&steps, rot, &size), LLMQ_OK);
-    e[COUNT(form)].name = "rot", e[COUNT(form)].kind = LLMQ_KIND_TRANSFORM, e[COUNT(form)].data = rot,
-    e[COUNT(form)].size = size;
-    for (i = 0; i < COUNT(form); i++) {
+    e[BUILTIN].name = "rot", e[BUILTIN].kind = LLMQ_KIND_TRANSFORM, e[BUILTIN].data = rot,
+    e[BUILTIN].size = size;
+    for (i = 0; i < BUILTIN; i++) {
         llmq_tensor t = open_tensor(i, groups[i], 300, KINDS, i ? &steps : NULL);
         fill_rows(300);
         encode(&t, KINDS, weights, LLMQ_EFFORT_DEFAULT, 0.0f);
@@ -1215,12 +1232,12 @@ static void test_bundle(void)
         e[i].name = form[i].name, e[i].kind = LLMQ_KIND_TENSOR, e[i].data = payload[i], e[i].size = KINDS * t.row_size;
         e[i].format = t.format, e[i].rows = KINDS, e[i].cols = 300, e[i].t2 = -1.0f, e[i].transform = i ? "rot" : NULL;
     }
-    size = llmq_bundle_size(e, COUNT(form) + 1);
+    size = llmq_bundle_size(e, BUILTIN + 1);
     CHECK(size > 0 && size <= sizeof bundle);
-    CHECK_EQ(llmq_bundle_write_memory(e, COUNT(form) + 1, bundle, size), LLMQ_OK);
+    CHECK_EQ(llmq_bundle_write_memory(e, BUILTIN + 1, bundle, size), LLMQ_OK);
     CHECK_EQ(llmq_bundle_open(&b, bundle, size, &error), LLMQ_OK);
     CHECK_EQ(llmq_bundle_verify(&b, &error), LLMQ_OK);
-    for (i = 0; i < COUNT(form); i++) {
+    for (i = 0; i < BUILTIN; i++) {
         llmq_tensor t, original;
         llmq_format f = get_format(i, groups[i]);
         uint8_t *zeros;
@@ -1259,11 +1276,11 @@ static void test_bundle(void)
         memcpy(bundle + (t.data - bundle), payload[i], KINDS * t.row_size);
     }
     CHECK_EQ(llmq_bundle_verify(&b, &error), LLMQ_OK);
-    for (i = 0; i < COUNT(form); i++) { /* payloads that lack the zeros, or have them for another group */
-        llmq_entry copy[COUNT(form) + 1];
+    for (i = 0; i < BUILTIN; i++) { /* payloads that lack the zeros, or have them for another group */
+        llmq_entry copy[BUILTIN + 1];
         memcpy(copy, e, sizeof e);
         copy[i].size -= KINDS;
-        CHECK_EQ(llmq_bundle_write_memory(copy, COUNT(form) + 1, bundle, sizeof bundle), LLMQ_E_ARG);
+        CHECK_EQ(llmq_bundle_write_memory(copy, BUILTIN + 1, bundle, sizeof bundle), LLMQ_E_ARG);
     }
 }
 

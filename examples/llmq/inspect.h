@@ -96,8 +96,11 @@ static int command_inspect(int argc, char **argv)
         wrong_kind(&p, rest[0], "is no .llmq bundle", bytes, size);
         stop_if(&p);
     }
-    if (llmq_bundle_open(&b, bytes, size, &error))
-        fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_open(&b, bytes, size, &error)) {
+        problem p = { { NULL, 0, 0 } };
+        wrong_bundle(&p, rest[0], bytes, &error);
+        stop_if(&p);
+    }
     for (uint32_t i = 0; i < b.count; i++) {
         check(llmq_bundle_at(&b, i, &e), "reading an entry");
         print_entry(&b, &e);

@@ -152,6 +152,31 @@ static const struct { int (*is)(const unsigned char *b, size_t size); const char
     { is_old_imatrix, "an importance matrix of llama.cpp", "it goes to --hessian" }
 };
 
+/* Formats that were built in until version 0.10: the ids that bundles have, and formats of as many bits at most that
+   are more accurate and faster. */
+static const struct former { uint32_t id; const char *name, *better; } former_formats[] = {
+    { 42, "v2n256", "t4" }, { 43, "v3n64", "t2" }, { 44, "v3n512", "t3" }, { 45, "v4n256", "t2" }, { 51, "u6", "g6" }
+};
+
+/* The one of an entry of a directory that has been checked; NULL: none. */
+static const struct former *former_format(const unsigned char *entry)
+{
+    const uint32_t kind = load_u32(entry) & 0xffff, id = load_u32(entry + 12);
+    for (size_t i = 0; i < sizeof former_formats / sizeof *former_formats; i++)
+        if (kind == LLMQ_KIND_TENSOR && id == former_formats[i].id) return &former_formats[i];
+    return NULL;
+}
+
+/* Why llmq_bundle_open or llmq_bundle_verify refused. */
+static int wrong_bundle(problem *p, const char *path, const unsigned char *bytes, const llmq_error *error)
+{
+    const struct former *f = error->status == LLMQ_E_UNSUPPORTED ? former_format(bytes + error->offset) : NULL;
+    if (f)
+        return wrong(p, "%s: %s was built in until 0.10; quantize the model again, in %s for example: it is no larger, "
+                     "more accurate and faster", path, f->name, f->better);
+    return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error->status), error->offset);
+}
+
 /* What names of a model's values begin with: "lm.", or "llama." in bundles of before version 0.9.
    NULL: the bundle holds no model. */
 static const char *prefix_of_values(const llmq_bundle *b)

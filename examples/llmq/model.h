@@ -297,9 +297,9 @@ static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, 
     m->bytes = bytes;
     m->size = size;
     if (llmq_bundle_open(&m->bundle, bytes, size, &error))
-        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+        return wrong_bundle(p, path, bytes, &error);
     if (!foreign_of(bytes) && llmq_bundle_verify(&m->bundle, &error))
-        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+        return wrong_bundle(p, path, bytes, &error);
     if (!prefix_of_values(&m->bundle))
         return wrong(p, "%s holds no model: it is %s; 'llmq inspect' shows what it holds", path,
                      kind_of_bundle(bytes, size));

@@ -11,7 +11,7 @@ typedef struct choice { char name[64], format[32]; int group; uint32_t line; } c
     OPT_TEXT("transform", 0, "NAME", (r).transform, \
              "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; " \
              "not given: zigzag with --calib, else hadamard"), \
-    OPT_REAL("clip", 0, "X", (r).clip, 0, 1, "of u4, u6, u8: the part of a range that gets codes, 0: searched"), \
+    OPT_REAL("clip", 0, "X", (r).clip, 0, 1, "of u4, u8: the part of a range that gets codes, 0: searched"), \
     OPT_INPUT("calib", 0, "FILE", (r).calib, "text that smooth, permute and rotate are made from"), \
     OPT_WHOLE("calib-tokens", 0, "N", (r).calib_tokens, 0, MOST_TOKENS, "only the first N of it, 0: all"), \
     OPT_REAL("alpha", 0, "X", (r).alpha, 0, 1, "of smoothing: 0 evens out weights, 1 inputs"), \
@@ -284,7 +284,7 @@ static int read_sums(sums *s, const char *path, const unsigned char *bytes, size
     }
     if (s->is_imatrix) return 1;
     if (llmq_bundle_open(&s->bundle, bytes, size, &error) || llmq_bundle_verify(&s->bundle, &error))
-        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+        return wrong_bundle(p, path, bytes, &error);
     return check_sums(s, p);
 }
 

@@ -20,8 +20,9 @@ BYTES, TEXT, U32, F32 = 0, 1, 2, 3
 TYPE_NAME = {BYTES: "bytes", TEXT: "text", U32: "u32", F32: "f32"}
 RAW_BITS = {1: 32, 2: 16, 3: 16}                     # format ids of f32, f16, bf16
 GRID_SHAPE = {24: (1, 4), 25: (1, 8), 26: (1, 16), 27: (1, 32), 28: (1, 64), 29: (1, 256),   # id: (p, n)
-              40: (2, 16), 41: (2, 64), 42: (2, 256), 43: (3, 64), 44: (3, 512), 45: (4, 256)}
-ZEROS_BITS = {50: 4, 51: 6, 52: 8}                   # u4, u6, u8: uniform, with a zero point for each group
+              40: (2, 16), 41: (2, 64)}
+ZEROS_BITS = {50: 4, 52: 8}                          # u4, u8: uniform, with a zero point for each group
+FORMER = {42: "v2n256", 43: "v3n64", 44: "v3n512", 45: "v4n256", 51: "u6"}  # until 0.10; these ids stay reserved
 TRELLIS_BITS = {60: 1, 61: 2, 62: 3, 63: 4, 64: 2, 65: 3, 66: 4}  # t1 to t4, t2s to t4s: columns are paths through a trellis
 CUSTOM = 257
 G4, G5 = 26, 27
@@ -321,6 +322,7 @@ def check_tensor(e, entries):
         need(e["group"] % 32 == 0 and e["group"] <= 1024, "%r: group" % e["name"])
         size = trellis_size(TRELLIS_BITS[e["code"]], e["group"], e["cols"])
     else:
+        need(e["code"] not in FORMER, "%r: %s was a format until 0.10" % (e["name"], FORMER.get(e["code"])))
         need(grid or e["code"] in GRID_SHAPE, "%r: format %d is not known" % (e["name"], e["code"]))
         p, n = struct.unpack("<II", grid["payload"][:8]) if grid else GRID_SHAPE[e["code"]]
         need(e["group"] % 32 == 0 and e["group"] <= 1024, "%r: group" % e["name"])
@@ -441,7 +443,7 @@ def golden_entries():
         {"name": b"rot", "kind": TRANSFORM, "payload": transform_payload(STEPS)},
         grid_tensor(b"tok.g5", G5, 1, 5, 2, 70, 0, BUILT_IN[G5], t2=0.0),
         trellis_tensor(b"tok.t3", 9, 45, 32),
-        zeros_tensor(b"tok.u6", 51, 2, 70, 32),
+        zeros_tensor(b"tok.u4", 50, 2, 70, 32),
         {"name": b"v.bytes", "kind": VALUE, "code": BYTES, "payload": bytes([0, 255, 10, 13, 26, 127, 128])},
         {"name": b"v.f32", "kind": VALUE, "code": F32, "payload": struct.pack("<f", -2.5)},
         {"name": b"v.text", "kind": VALUE, "code": TEXT, "payload": "zwölf Zeichen".encode()},

@@ -12,10 +12,11 @@ continuation reaches. Scales: one trial at rms / unit and its fit, or the best o
 Rows are drawn anew until no decision is so near a tie that 12 bits of a factor could change it.
 """
 import os
-import re
 import sys
 
 import numpy as np
+
+from grids import grid_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 COLS, ROWS, NEAR = 72, 3, 0.02  # NEAR: distance to a tie, in units of a grid's typical step
@@ -30,11 +31,8 @@ CASES = [
 
 
 def grid(name):
-    text = open(os.path.join(HERE, "..", "..", "llmq.h")).read()
-    unit = float(re.search(r"#define LLMQ__UNIT_%s ([\d.]+)f" % name.upper(), text).group(1))
-    p = int(re.search(r"/\* grid %s: p=(\d+)" % name, text).group(1))
-    body = re.search(r"llmq__%s\[\d+\] = \{(.*?)\}" % name, text, re.S).group(1)
-    return unit, p, np.array([int(v) for v in re.findall(r"-?\d+", body)], float).reshape(-1, p)
+    unit, points = grid_of(name)
+    return unit, points.shape[1], points.astype(float)
 
 
 def bfloat16(x):

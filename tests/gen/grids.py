@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Make the built-in grids of llmq.h: MSE-optimal for N(0, I_p), as int8 points and one float unit.
+"""Make the built-in grids of llmq.h, and larger ones for tests: MSE-optimal for N(0, I_p), as int8 points and one float unit.
 
-    python3 tests/gen/grids.py g4 v2n256 ...     # rewrites those tables in llmq.h (all of them without arguments)
+    python3 tests/gen/grids.py g4 v2n256 ...     # rewrites those tables in llmq.h and tests/vectors/grids.h
+                                                 # (all of them without arguments)
 
 A grid is stored as integers c = round(unit * point). p = 1: Lloyd's fixed point by exact Gaussian integrals, then a
 search over units and single steps of the integers for the least exact MSE. p > 1: Lloyd on fresh samples from several
@@ -20,8 +21,17 @@ import numpy as np
 
 SCALAR = {"g2": 4, "g3": 8, "g4": 16, "g5": 32, "g6": 64}
 VECTOR = {"v2n16": (2, 16), "v2n64": (2, 64), "v2n256": (2, 256), "v3n64": (3, 64), "v3n512": (3, 512), "v4n256": (4, 256)}
+FORMER = ("v2n256", "v3n64", "v3n512", "v4n256")  # built in until 0.10: tests use them as custom grids
 FREE = {"v2n16"}  # the best 16 points in the plane have one in the middle: the constraint would cost 1.7 %
-HEADER = Path(__file__).resolve().parents[2] / "llmq.h"
+ROOT = Path(__file__).resolve().parents[2]
+HEADER, VECTORS = ROOT / "llmq.h", ROOT / "tests" / "vectors" / "grids.h"
+
+
+def grid_of(name):
+    """The unit and the points of a grid that was made before."""
+    text = (VECTORS if name in FORMER else HEADER).read_text()
+    found = re.search(r"/\* grid %s: p=(\d+) .*?UNIT_%s ([\d.]+)f\n.*?\{(.*?)\}" % (name, name.upper()), text, re.S)
+    return float(found[2]), np.array([int(v) for v in re.findall(r"-?\d+", found[3])]).reshape(-1, int(found[1]))
 
 
 def phi(x):
@@ -148,8 +158,9 @@ def table(name, unit, points, mse):
     n, p = points.shape
     numbers = ",".join(str(v) for v in points.ravel())
     body = textwrap.fill(numbers.replace(",", ", "), 124, initial_indent="    ", subsequent_indent="    ").replace(", ", ",")
-    return ("/* grid %s: p=%d n=%d, MSE %.5g */\n#define LLMQ__UNIT_%s %.6ff\nstatic const int8_t llmq__%s[%d] = {\n%s\n};\n"
-            % (name, p, n, mse, name.upper(), unit, name, n * p, body))
+    unit_of, points_of = ("GRID_UNIT_", "grid_") if name in FORMER else ("LLMQ__UNIT_", "llmq__")
+    return ("/* grid %s: p=%d n=%d, MSE %.5g */\n#define %s%s %.6ff\nstatic const int8_t %s%s[%d] = {\n%s\n};\n"
+            % (name, p, n, mse, unit_of, name.upper(), unit, points_of, name, n * p, body))
 
 
 def main():
@@ -160,9 +171,10 @@ def main():
         print("%s: MSE %.6f (real-valued points %.6f), unit %.5f" % (name, mse, ideal, unit), file=sys.stderr, flush=True)
         text = table(name, unit, points, mse)
         found = re.compile(r"/\* grid %s: .*?\n};\n" % name, re.S)
-        header = HEADER.read_text() if HEADER.exists() else ""
-        if found.search(header):
-            HEADER.write_text(found.sub(lambda _: text, header))
+        file = VECTORS if name in FORMER else HEADER
+        before = file.read_text() if file.exists() else ""
+        if found.search(before):
+            file.write_text(found.sub(lambda _: text, before))
         else:
             print(text)
 

@@ -8,13 +8,15 @@ fractions (bfloat16). Hadamard matrices are the textbook's, Paley's I + S and C 
 into symmetric form by moving rows, checked (H H = n I, H = H^T), multiplied by Sylvester's matrix with a Kronecker
 product, and applied as dense matrices in float64. Row records are packed from the text of section 6, each unit as one long
 number; their products are sums of Python's exact integers and of float64. Only the points of the grids are read from
-llmq.h, because they are data: run this again when they change.
+llmq.h and tests/vectors/grids.h, because they are data: run this again when they change.
 """
 import re
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+
+from grids import grid_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.RandomState(20240817)  # its stream is frozen by numpy's compatibility policy
@@ -179,9 +181,9 @@ def transform(x, steps, back):
 
 
 def grid_points(name, p):
-    text = (ROOT / "llmq.h").read_text()
-    body = re.search(r"int8_t llmq__%s\[\d+\] = \{(.*?)\}" % name, text, re.S).group(1)
-    return np.array([int(v) for v in body.split(",")]).reshape(-1, p)
+    points = grid_of(name)[1]
+    assert points.shape[1] == p
+    return points
 
 
 def bf16_value(bits):
