@@ -63,6 +63,26 @@ static const llmq_kernels *table(uint32_t i, const char *kernel)
     return tables[i];
 }
 
+/* True if the upper halves of all vector registers are zero, as a kernel must leave them, because
+   code for SSE is slow otherwise. Call it right after the kernel. Where registers have none, or
+   where this test has no assembler for them, it is true. */
+static int uppers_are_clear(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(TESTS_EMULATED_IMMINTRIN_H)
+    unsigned char all[16][32];
+    size_t i, j;
+    if (!(llmq_cpu_features() & LLMQ_CPU_AVX2)) return 1;
+#define STORE(k) "vmovdqu %%ymm" #k ", 32*" #k "(%0)\n\t"
+    __asm__ volatile(STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7) STORE(8) STORE(9)
+                     STORE(10) STORE(11) STORE(12) STORE(13) STORE(14) STORE(15) : : "r"(all) : "memory");
+#undef STORE
+    for (i = 0; i < 16; i++)
+        for (j = 16; j < 32; j++)
+            if (all[i][j]) return 0;
+#endif
+    return 1;
+}
+
 /* Counts one comparison. check_at has named the case; table and kernel are put before it only
    where they are printed. */
 static void verdict(int same_as_scalar)
@@ -567,6 +587,7 @@ static void try_product(int codes)
 {
     window w = open_window((job.count - 1) * job.stride + job.r1, check_below(2) ? FLUSH : check_below(OFFSETS));
     uint32_t i;
+    int clear;
     make_activations(codes);
     begin(&w);
     job.t.kernels = NULL;
@@ -575,7 +596,10 @@ static void try_product(int codes)
         reset(&w);
         job.t.kernels = table(i, codes ? "rows_i8" : "rows_f32");
         (codes ? tables[i]->rows_i8 : tables[i]->rows_f32)(&job.t, job.x, job.count, job.r0, job.r1, w.at, job.stride);
+        clear = uppers_are_clear();
         verdict(same_window(&w));
+        if (!clear) check_at("%s %s leaves upper halves of vectors", on_table, on_kernel);
+        CHECK(clear);
     }
 }
 
