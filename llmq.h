@@ -5004,12 +5004,14 @@ LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llm
     }
 }
 
-/* True if a product is so small that the scalar kernel is done before another has made its tables.
-   The result does not depend on it. So it does no harm that rows * cols wraps with more than 2^24
-   rows. */
-static int llmq__small(uint32_t rows, uint32_t cols)
+/* True if a product of `rows` rows of t is so small that the scalar kernel is done before another
+   has made its tables. The result does not depend on it.
+   Measured: with AVX2 and SSSE3 vectors are faster from 64 weights of g4 and g8 on, from 128 to 256
+   of t2 and t4, and always with raw weights. */
+static int llmq__small(const llmq_tensor *t, uint32_t rows)
 {
-    return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512;
+    size_t weights = (size_t)rows * t->cols;
+    return !llmq__is_raw(&t->format) && (weights < 64 || (t->format.taps[0] && rows < 4 && weights < 256));
 }
 
 /* All activations are checked before the first product, so that y is unchanged on an error.
@@ -5028,7 +5030,7 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
             return LLMQ_E_MISMATCH;
     }
     k = llmq__row_kernels(t);
-    if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
+    if (llmq__small(t, r1 - r0)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
         if (llmq__has_zero_points(&t->format)) llmq__add_zero_points(t, &x[i], r0, r1, y + i * y_stride);
@@ -5052,7 +5054,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
-    (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__row_kernels(t))->add_rows(t, weight, r0, r1, out);
+    (llmq__small(t, r1 - r0) ? llmq_kernels_at(0) : llmq__row_kernels(t))->add_rows(t, weight, r0, r1, out);
     if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }

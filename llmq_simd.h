@@ -723,12 +723,14 @@ LLMQ__INLINE void llmq__next_run(llmq__run *r)
 
 /* True if a product of `count` activations decodes rows once into a tile. False if it is faster to
    decode rows for each activation in registers, which it is where points are looked up quickly.
-   Measured: with AVX2 and VNNI a tile pays from six activations of g4 and from eight of v2n16.
+   Measured: with AVX2 and SSSE3 a tile pays from six activations of g2, g4, g8 and v2n16, from four
+   of g3 and from three of g5, g6 and v2n64.
    Rows of a trellis are decoded for LLMQ__BATCH activations in either way. */
 LLMQ__INLINE int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
-    return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
+    int dear = kind == LLMQ__KIND_G5 || kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64;
+    return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 6u : dear ? 3u : 4u);
 }
 
 /* The most columns of 128, 64, 32 and 1 that all runs end at multiples of. The row's last run may
@@ -2939,14 +2941,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
     }
 }
 
-/* y[i * y_stride + r ...] = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
-   LLMQ__SHARE activations. Totals are kept in y, sums of the run that has begun in `sum`.
+/* y[i * y_stride, LLMQ__ROWS) = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
+   LLMQ__SHARE activations. Of rows beyond r + rows - 1 there are the products of that one.
+   Totals are kept in y, sums of the run that has begun in `sum`.
    Stack with 16 rows: 2.2 KB of tile, 4.2 KB of sums and 1.4 KB of windows. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                    const llmq_activation *x, uint32_t count, uint32_t r, float *y,
-                                                    size_t y_stride)
+                                                    const llmq_activation *x, uint32_t count, uint32_t r,
+                                                    uint32_t rows, float *y, size_t y_stride)
 {
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
     /* points of a trellis have one coordinate, as G8 has */
     const int kind = g->trellis ? LLMQ__KIND_G8 : g->kind,
         aligned = kind != LLMQ__KIND_OTHER && llmq__runs_align(l, x) >= 32 * llmq__kind_p(kind);
@@ -2957,8 +2959,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, k, n, m, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
-    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
+    for (i = 0; i < LLMQ__ROWS; i++)
+        if (i < rows) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
+        else w[i] = w[i - 1];
+    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, (aligned ? t->cols : run.end) - j);
         LLMQ__KERNEL_NAME(fill)(t, l, g, aligned, w, j, n, e);
@@ -2971,9 +2975,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
             for (i = 0; i < count; i += 4)
                 LLMQ__KERNEL_NAME(share)(e + k, m, x + i, llmq__min(4, count - i), j + k, sum + i * LLMQ__ROWS);
             if (j + k + m < run.end) continue;
-            for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+            for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(w[i].row[0], run.w);
             for (i = 0; i < count; i++)
-                LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+                LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride);
             LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
             llmq__next_run(&run);
         }
@@ -2991,27 +2995,35 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
 
 /* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
    activations. Equals llmq__rows_i8. This is the kernel of the table.
-   The last block may begin within the one before: its rows get the same results again. */
+   The last block may begin within the one before: its rows get the same results again. Rows that
+   are fewer than a block, but more than the four that are multiplied at once without one, go
+   through a block of their own. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g;
-    uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
-#if LLMQ__OWN
-        LLMQ__DOT(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
-#else
+    const uint32_t rows = r1 - r0;
+    float own[LLMQ__SHARE * LLMQ__ROWS];
+    uint32_t r, i, k, n;
+    if (rows <= 4 || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
         LLMQ__DOT(fours)(t, x, count, r0, r1, y, y_stride);
         LLMQ__LEAVE;
-#endif
         return;
     }
     LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
-        for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS),
-                                     y + i * y_stride, y_stride);
+        for (i = 0; i < count; i += LLMQ__SHARE) {
+            const uint32_t first = rows < LLMQ__ROWS ? r0 : llmq__min(r, r1 - LLMQ__ROWS);
+            float *to = y + i * y_stride + first;
+            n = llmq__min(LLMQ__SHARE, count - i);
+            if (rows >= LLMQ__ROWS) {
+                LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, n, first, LLMQ__ROWS, to, y_stride);
+                continue;
+            }
+            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, n, first, rows, own, LLMQ__ROWS);
+            for (k = 0; k < n; k++) LLMQ_MEMCPY(to + k * y_stride, own + k * LLMQ__ROWS, rows * sizeof *own);
+        }
     LLMQ__LEAVE;
 }
 
