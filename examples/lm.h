@@ -452,6 +452,9 @@ static lm__rotation lm__rotation_at(uint32_t position, uint32_t i, uint32_t half
 #define LM__QUERIES_OF(s) ((s)->queries)
 #endif
 
+/* Products of a layer that share their input and are computed together. */
+#define LM__TOGETHER (LM_ONLY_LLAMA ? 1 : 3)
+
 /* A member that only other models than Llama 2 have, or its value there. */
 #if LM_ONLY_LLAMA
 #define LM__EXTRA(m, member, plain) (plain)
@@ -992,27 +995,23 @@ static size_t lm__max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* ---- state ------------------------------------------------------------------------------------------------------ */
 
-/* Bytes for one activation of t, as float or of 8 bits; 0 on overflow. */
+/* Bytes for one activation of t, whatever its options; 0 on overflow. Options with a scale for each
+   batch and zero points take the most memory. */
 static size_t lm__activation(const llmq_tensor *t)
 {
-    return (lm__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8)) + 15) / 16 * 16;
+    size_t one = lm__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8));
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
+    one = lm__max(one, llmq_activations_size(t, &most, 1));
+#endif
+    return (one + 15) / 16 * 16;
 }
 
-/* Bytes for `batch` activations of t, whatever their options; 0 on overflow. Options with a scale
-   for each batch and zero points take the most memory. */
+/* Bytes for `batch` of them; 0 on overflow. */
 static size_t lm__activations(const llmq_tensor *t, uint32_t batch)
 {
-    size_t one = lm__activation(t), all;
-    if (batch == 0 || one == 0 || one > SIZE_MAX / batch) return 0;
-    all = one * batch;
-#if !LLMQ_NO_ACTIVATION_OPTIONS
-    {
-        static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
-        size_t size = llmq_activations_size(t, &most, batch);
-        all = size == 0 ? 0 : lm__max(all, size);
-    }
-#endif
-    return all;
+    size_t one = lm__activation(t);
+    return batch == 0 || one > SIZE_MAX / batch ? 0 : one * batch;
 }
 
 /* Finds the largest memory that a product of the model needs for the activations of a call, and the
@@ -1172,33 +1171,88 @@ static uint32_t lm__cut(const lm_state *s, uint64_t work)
     return work >= s->tasks ? s->tasks : work > 1 ? (uint32_t)work : 1;
 }
 
-/* Rows of a product: those that task i computes. */
+/* Products of matrices that share the activations of the state. Their rows are counted through, and
+   task i computes `part` of rows [r0, r1), wherever a matrix begins. */
 typedef struct lm__rows {
     lm_state *s;
-    const llmq_tensor *t;
-    float *y;
-    size_t stride;
+    const llmq_tensor *t[LM__TOGETHER];
+    float *y[LM__TOGETHER];  /* results with activation i begin at y[k] + i * stride[k] */
+    size_t stride[LM__TOGETHER];
     uint32_t count, r0, r1, part;
 } lm__rows;
 
 static void lm__rows_task(void *argument, uint32_t i)
 {
     const lm__rows *j = (const lm__rows *)argument;
-    const uint32_t from = j->r0 + i * j->part, to = j->r1 - from > j->part ? from + j->part : j->r1;
-    j->s->room[i].status = llmq_matmul(j->t, j->s->activation, j->count, from, to, j->y, j->stride);
+    uint32_t from = j->r0 + i * j->part, to = j->r1 - from > j->part ? from + j->part : j->r1, k = 0;
+    llmq_status status = LLMQ_OK;
+    for (; k < LM__TOGETHER && from < to && status == LLMQ_OK; k++) {
+        const uint32_t rows = j->t[k]->rows, end = LM__TOGETHER == 1 || to < rows ? to : rows;
+        if (LM__TOGETHER == 1 || from < rows) {
+            status = llmq_matmul(j->t[k], j->s->activation, j->count, from, end, j->y[k], j->stride[k]);
+            from = end;
+        }
+        from -= rows, to -= rows;
+    }
+    j->s->room[i].status = status;
 }
 
-/* y[i] = rows [r0, r1) of t times s->activation[i], for count activations. Tasks have multiples of
-   16 rows, which kernels compute together. */
-static llmq_status lm__multiply(lm_state *s, const llmq_tensor *t, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                size_t stride)
+/* Computes the products *j, all members of which are set but part. Tasks have multiples of 16 rows,
+   which kernels compute together. */
+static llmq_status lm__multiply(lm__rows *j)
 {
-    uint32_t n = lm__cut(s, (uint64_t)(r1 - r0) * t->cols * count);
-    lm__rows job;
-    if (n == 1) return llmq_matmul(t, s->activation, count, r0, r1, y, stride);
-    job.s = s, job.t = t, job.y = y, job.stride = stride, job.count = count, job.r0 = r0, job.r1 = r1;
-    job.part = ((r1 - r0 - 1) / n / 16 + 1) * 16;
-    return lm__run(s, lm__rows_task, &job, (r1 - r0 - 1) / job.part + 1);
+    const uint32_t rows = j->r1 - j->r0, n = lm__cut(j->s, (uint64_t)rows * j->t[0]->cols * j->count);
+    j->part = n == 1 ? rows : ((rows - 1) / n / 16 + 1) * 16;
+    return lm__run(j->s, lm__rows_task, j, n == 1 ? 1 : (rows - 1) / j->part + 1);
+}
+
+/* Work on `count` vectors of n elements, of the tokens of a call or of their heads: each(j, i, room)
+   does vector i. Task i of the job does `part` of them. The other members are arguments of `each`. */
+typedef struct lm__each lm__each;
+struct lm__each {
+    const lm_model *m;
+    lm_state *s;
+    llmq_status (*each)(const lm__each *j, size_t i, const lm_room *room);
+    size_t count, part, n;
+    const llmq_tensor *t;
+    const float *x, *weight;
+    float *y;
+    const struct lm__heads *heads;
+    uint32_t l;
+};
+
+#if !LM_ONLY_LLAMA
+static void lm__each_task(void *argument, uint32_t i)
+{
+    const lm__each *j = (const lm__each *)argument;
+    lm_room *room = &j->s->room[i];
+    size_t at = i * j->part, end = j->count - at < j->part ? j->count : at + j->part;
+    room->status = LLMQ_OK;
+    for (; at < end && room->status == LLMQ_OK; at++) room->status = j->each(j, at, room);
+}
+#endif
+
+/* Runs *j, all members of which are set but part. An element takes about as long as 16 multiply-adds
+   of a product. Firmware has no tasks for it. */
+static llmq_status lm__for_each(lm__each *j)
+{
+#if LM_ONLY_LLAMA
+    llmq_status status = LLMQ_OK;
+    size_t i;
+    for (i = 0; i < j->count && status == LLMQ_OK; i++) status = j->each(j, i, j->s->room);
+    return status;
+#else
+    j->part = (j->count - 1) / lm__cut(j->s, (uint64_t)j->count * j->n * 16) + 1;
+    return lm__run(j->s, lm__each_task, j, (uint32_t)((j->count - 1) / j->part + 1));
+#endif
+}
+
+/* A job whose other members are not set. */
+static lm__each lm__job(const lm_model *m, lm_state *s, size_t count, size_t n)
+{
+    lm__each j;
+    j.m = m, j.s = s, j.count = count, j.n = n;
+    return j;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
@@ -1232,56 +1286,66 @@ static llmq_status lm__vector(const lm_model *m, lm_state *s, uint32_t l, uint32
     return LLMQ_OK;
 }
 
+/* Row i of y <- the norm with weight of row i of x. */
+static llmq_status lm__norm_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    (void)room;
+    lm__rmsnorm(j->y + i * j->n, j->x + i * j->n, j->weight, (uint32_t)j->n, j->m->epsilon);
+    return LLMQ_OK;
+}
+
 /* out <- the norm with vector `which` of layer l of `rows` rows of x, if the layer has that vector.
    Else out is untouched. */
 static llmq_status lm__norm(const lm_model *m, lm_state *s, uint32_t l, uint32_t which, float *out, const float *x,
                             size_t rows)
 {
-    const uint32_t n = lm_vector_size(m, which);
-    const float *weight;
-    size_t i;
-    llmq_status status = lm__vector(m, s, l, which, &weight);
-    if (status != LLMQ_OK || !weight) return status;
-    for (i = 0; i < rows; i++) lm__rmsnorm(out + i * n, x + i * n, weight, n, m->epsilon);
-    return LLMQ_OK;
+    lm__each j = lm__job(m, s, rows, lm_vector_size(m, which));
+    llmq_status status = lm__vector(m, s, l, which, &j.weight);
+    if (status != LLMQ_OK || !j.weight) return status;
+    j.each = lm__norm_one, j.x = x, j.y = out;
+    return lm__for_each(&j);
+}
+
+/* Prepares activation i of the state for products of t with row i of x. */
+static llmq_status lm__prepare_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    const size_t one = lm__activation(j->t);
+    const float *x = j->x + i * j->n;
+    unsigned char *memory = j->s->activation_memory + i * one;
+    (void)room;
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    if (j->t->format.points && j->m->activation.bits != 32)
+        return llmq_activations_prepare(&j->s->activation[i], j->t, &j->m->activation, 1, x, j->n, memory, one);
+#endif
+    return llmq_activation_prepare(&j->s->activation[i], j->t, j->t->format.points ? j->m->activation.bits : 32, x,
+                                   memory, one);
 }
 
 /* Prepares s->activation for products of t with x[count][cols]. Raw tensors take float
    activations. */
 static llmq_status lm__prepare(const lm_model *m, lm_state *s, const llmq_tensor *t, const float *x, uint32_t count)
 {
-    const uint32_t bits = t->format.points ? m->activation.bits : 32;
-    size_t one = lm__activation(t);
-    llmq_status status = LLMQ_OK;
-    uint32_t i;
+    lm__each j = lm__job(m, s, count, t->cols);
+    const size_t one = lm__activation(t);
+    /* a tensor of other shapes than those of the model that the state was made for */
+    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE;
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-    if (bits != 32)
+    if (m->activation.scales == LLMQ_SCALES_BATCH && t->format.points && m->activation.bits != 32)
         return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory,
                                         s->activation_size);
 #endif
-    /* a tensor of other shapes than those of the model that the state was made for */
-    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE;
-    for (i = 0; i < count && status == LLMQ_OK; i++)
-        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols,
-                                         s->activation_memory + i * one, one);
-    return status;
+    j.each = lm__prepare_one, j.t = t, j.x = x;
+    return lm__for_each(&j);
 }
 
-/* y[i] = rows [r0, r1) of t times x[i], for count vectors; y of vector i begins at y + i * stride.
-   *prepared: 1 if s->activation holds x already. Tensors that read the same input in the same basis
-   share activations. A tensor with another transform (LLMQ_E_MISMATCH), or a raw one between
+/* True if s->activation, prepared for another tensor, serves t, too: tensors that read the same input
+   in the same basis share activations. A tensor with another transform, or a raw one between
    quantized ones, gets its own. */
-static llmq_status lm__linear(const lm_model *m, lm_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1,
-                              const float *x, uint32_t count, int *prepared, float *y, size_t stride)
+static int lm__shares(const lm_model *m, const lm_state *s, const llmq_tensor *t, uint32_t count)
 {
     const int quantized = t->format.points != NULL && m->activation.bits != 32;
-    llmq_status status = LLMQ_E_MISMATCH;
-    if (*prepared && (s->activation->q != NULL) == quantized) status = lm__multiply(s, t, count, r0, r1, y, stride);
-    if (status != LLMQ_E_MISMATCH) return status;
-    status = lm__prepare(m, s, t, x, count);
-    if (status != LLMQ_OK) return status;
-    *prepared = 1;
-    return lm__multiply(s, t, count, r0, r1, y, stride);
+    return (s->activation->q != NULL) == quantized
+        && llmq_matmul(t, s->activation, count, 0, 0, s->x, 0) == LLMQ_OK; /* no rows: only checks */
 }
 
 /* Calls the watcher, if there is one. */
@@ -1290,26 +1354,51 @@ static llmq_status lm__look(const lm_state *s, int place, uint32_t l, uint32_t c
     return s->watch ? s->watch(s->watch_context, place, l, s, count, position) : LLMQ_OK;
 }
 
-/* y = matrix i of layer l times count vectors. *prepared: as for lm__linear. */
-static llmq_status lm__product(const lm_model *m, lm_state *s, uint32_t l, uint32_t i, const float *x,
-                               uint32_t count, int *prepared, float *y)
+/* y[k] = matrix which[k], LM_WQ ..., of layer l times count vectors x, for k < n. */
+static llmq_status lm__products(const lm_model *m, lm_state *s, uint32_t l, const unsigned char *which, uint32_t n,
+                                const float *x, uint32_t count, float *const *y)
 {
-    llmq_tensor room;
-    const llmq_tensor *t;
-    llmq_status status = lm__matrix(m, l, i, &room, &t);
-    return status != LLMQ_OK ? status : lm__linear(m, s, t, 0, t->rows, x, count, prepared, y, t->rows);
+    llmq_tensor room[LM__TOGETHER];
+    lm__rows job;
+    uint32_t i, k;
+    int prepared = 0;
+    llmq_status status = LLMQ_OK;
+    job.s = s, job.count = count, job.r0 = 0;
+    for (i = 0; i < n && status == LLMQ_OK; i += k) {
+        job.r1 = 0;
+        for (k = 0; k < LM__TOGETHER && i + k < n; k++) {
+            if ((status = lm__matrix(m, l, which[i + k], &room[k], &job.t[k])) != LLMQ_OK) return status;
+            if (!prepared || !lm__shares(m, s, job.t[k], count)) {
+                if (k) break;
+                if ((status = lm__prepare(m, s, job.t[k], x, count)) != LLMQ_OK) return status;
+                prepared = 1;
+            }
+            job.y[k] = y[i + k];
+            job.stride[k] = job.t[k]->rows;
+            job.r1 += job.t[k]->rows;
+        }
+        status = lm__multiply(&job);
+    }
+    return status;
+}
+
+static llmq_status lm__bias_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    float *y = j->y + i * j->n;
+    size_t k;
+    (void)room;
+    for (k = 0; k < j->n; k++) y[k] += j->weight[k];
+    return LLMQ_OK;
 }
 
 /* Adds the bias `which` of layer l to y[count][...], if the layer has it. */
 static llmq_status lm__add_bias(const lm_model *m, lm_state *s, uint32_t l, uint32_t which, uint32_t count, float *y)
 {
-    const uint32_t n = lm_vector_size(m, which);
-    const float *bias;
-    llmq_status status = lm__vector(m, s, l, which, &bias);
-    uint32_t i, k;
-    for (i = 0; i < count && bias && status == LLMQ_OK; i++)
-        for (k = 0; k < n; k++) y[(size_t)i * n + k] += bias[k];
-    return status;
+    lm__each j = lm__job(m, s, count, lm_vector_size(m, which));
+    llmq_status status = lm__vector(m, s, l, which, &j.weight);
+    if (status != LLMQ_OK || !j.weight) return status;
+    j.each = lm__bias_one, j.y = y;
+    return lm__for_each(&j);
 }
 
 /* Computes the rotations (RoPE) at `count` positions from `position` on, once for all layers of a
@@ -1437,17 +1526,6 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
     return status;
 }
 
-/* Encodes `row` into row `slot` of rows like those of the view *t that begin at `data`. Rows may be
-   replaced in any order: the row is appended to a view of 0 rows that begins there. */
-static llmq_status lm__keep(lm_state *s, const llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
-{
-    llmq_tensor one = *t;
-    data += (size_t)slot * t->row_size;
-    one.data = data;
-    one.rows = 0;
-    return llmq_tensor_append(&one, data, t->row_size, row, NULL, s->work, s->work_size);
-}
-
 /* Attention of `count` tokens of the call from token `first` on, in one layer, whose cache is at
    `cache` and has `slots` rows a head. The queries of a key head, token by token, are cut into
    parts of LM__QUERIES_OF(s). Task i of n computes each n-th pair of a part and a key head. */
@@ -1488,33 +1566,52 @@ static void lm__heads_task(void *argument, uint32_t i)
     s->room[i].status = status;
 }
 
-/* Stores the keys and the values of the tokens of the call in the cache of layer l, and computes
-   the attention of their queries. Each token attends to itself and to those before it. As long as
+/* Turns queries and keys of token first + i of the call by RoPE, and stores a key and a value of each
+   head. Rows may be replaced in any order: a row is appended to a view of 0 rows that begins there. */
+static llmq_status lm__keep_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    const lm__heads *h = j->heads;
+    const lm_state *s = j->s;
+    const uint32_t token = h->first + (uint32_t)i, slot = (h->position + token) % h->slots;
+    const uint32_t q = lm__q(j->m), kv = lm__kv(j->m);
+    unsigned char *at = h->cache;
+    llmq_status status = LLMQ_OK;
+    uint32_t k;
+    lm__rotate(j->m, s, j->l, s->q + (size_t)token * q, q, token);
+    lm__rotate(j->m, s, j->l, s->keys + (size_t)token * kv, kv, token);
+    for (k = 0; k < 2 * j->m->kv_heads && status == LLMQ_OK; k++) {
+        const float *row = (k & 1 ? s->values : s->keys) + (size_t)token * kv + k / 2 * j->m->head;
+        llmq_tensor t = k & 1 ? s->value : s->key;
+        unsigned char *to = at + (size_t)slot * t.row_size;
+        at += (size_t)h->slots * t.row_size;
+        t.data = to;
+        t.rows = 0;
+        status = llmq_tensor_append(&t, to, t.row_size, row, NULL, room->work, s->work_size);
+    }
+    return status;
+}
+
+/* Stores the keys and the values of the tokens of the call in the cache of layer l, after RoPE, and
+   computes the attention of their queries. Each token attends to itself and to those before it. As long as
    no position has to make room for another one, all rows are stored first. In a window that is
    full a token's row replaces the oldest, which the token before it still sees, so tokens go one
    by one. */
 static llmq_status lm__attend_all(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     const uint32_t slots = lm__slots(m, s, l), step = position < slots && count <= slots - position ? count : 1;
-    const size_t key = (size_t)slots * s->key.row_size, value = (size_t)slots * s->value.row_size;
+    lm__each keep = lm__job(m, s, step, lm__q(m) + (size_t)lm__kv(m));
     lm__heads job;
     llmq_status status;
-    uint32_t i, g;
+    uint32_t i;
     job.m = m, job.s = s, job.slots = slots, job.count = step, job.position = position;
     job.cache = s->cache;
+    keep.each = lm__keep_one, keep.heads = &job, keep.l = l;
     for (i = 0; i < l; i++)
         job.cache += (size_t)lm__slots(m, s, i) * m->kv_heads * (s->key.row_size + s->value.row_size);
-    for (i = 0; i < count; i++) {
-        unsigned char *at = job.cache;
-        for (g = 0; g < m->kv_heads; g++, at += key + value) {
-            const size_t from = ((size_t)i * m->kv_heads + g) * m->head;
-            const uint32_t slot = (position + i) % slots;
-            if ((status = lm__keep(s, &s->key, at, slot, s->keys + from)) != LLMQ_OK) return status;
-            if ((status = lm__keep(s, &s->value, at + key, slot, s->values + from)) != LLMQ_OK) return status;
-        }
-        if ((i + 1) % step != 0) continue;
-        job.first = i + 1 - step;
-        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 2 * (position + i < slots ? position + i : slots));
+    for (job.first = 0; job.first < count; job.first += step) {
+        const uint32_t last = position + job.first + step - 1;
+        if ((status = lm__for_each(&keep)) != LLMQ_OK) return status;
+        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 2 * (last < slots ? last : slots));
         if ((status = lm__run(s, lm__heads_task, &job, job.n)) != LLMQ_OK) return status;
     }
     return LLMQ_OK;
@@ -1524,13 +1621,11 @@ static llmq_status lm__attend_all(const lm_model *m, lm_state *s, uint32_t l, ui
    activation. */
 static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    uint32_t q = lm__q(m), kv = lm__kv(m), i;
-    int prepared = 0;
+    static const unsigned char which[] = { LM_WQ, LM_WK, LM_WV }, out = LM_WO;
+    float *const y[] = { s->q, s->keys, s->values };
     llmq_status status;
     if ((status = lm__norm(m, s, l, LM_NORM1, s->normed, s->x, count)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WQ, s->normed, count, &prepared, s->q)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WK, s->normed, count, &prepared, s->keys)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WV, s->normed, count, &prepared, s->values)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, which, 3, s->normed, count, y)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BQ, count, s->q)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BK, count, s->keys)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BV, count, s->values)) != LLMQ_OK) return status;
@@ -1542,18 +1637,13 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
     if ((status = lm__norm(m, s, l, LM_KNORM, s->keys, s->keys, (size_t)count * m->kv_heads)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__turn_to(m, s, position, count)) != LLMQ_OK) return status;
-    for (i = 0; i < count; i++) {
-        lm__rotate(m, s, l, s->q + (size_t)i * q, q, i);
-        lm__rotate(m, s, l, s->keys + (size_t)i * kv, kv, i);
-    }
     if ((status = lm__attend_all(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_ATTENTION, l, count, position)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     if ((status = lm__norm(m, s, l, LM_ONORM, s->attention, s->attention, count)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__look(s, LM_AT_OUTPUT, l, count, position)) != LLMQ_OK) return status;
-    prepared = 0;
-    if ((status = lm__product(m, s, l, LM_WO, s->attention, count, &prepared, s->normed)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, &out, 1, s->attention, count, &s->normed)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     status = lm__norm(m, s, l, LM_POST1, s->normed, s->normed, count);
 #endif
@@ -1592,33 +1682,50 @@ static void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
 #endif
 }
 
-/* x += scale * y */
-static void lm__add(const lm_model *m, float *x, const float *y, size_t n)
+static llmq_status lm__gate_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    (void)room;
+    lm__gate(j->m, j->s->gate + i * j->n, j->s->up + i * j->n, j->n);
+    return LLMQ_OK;
+}
+
+/* Vector i of x += scale * vector i of the output of a block */
+static llmq_status lm__add_one(const lm__each *j, size_t i, const lm_room *room)
 {
     LM__NO_CONTRACT
-    const float scale = LM__EXTRA(m, residual_scale, 1.0f);
-    size_t i;
-    (void)m;
-    for (i = 0; i < n; i++) x[i] += scale * y[i];
+    const float scale = LM__EXTRA(j->m, residual_scale, 1.0f), *y = j->s->normed + i * j->n;
+    float *x = j->s->x + i * j->n;
+    size_t k;
+    (void)room;
+    for (k = 0; k < j->n; k++) x[k] += scale * y[k];
+    return LLMQ_OK;
+}
+
+static llmq_status lm__add(const lm_model *m, lm_state *s, uint32_t count)
+{
+    lm__each j = lm__job(m, s, count, m->dim);
+    j.each = lm__add_one;
+    return lm__for_each(&j);
 }
 
 /* normed <- output of the feed-forward block of layer l, w2 (act(w1 x) * w3 x), for count tokens in
    x. */
 static llmq_status lm__feed_forward(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    int prepared = 0;
+    static const unsigned char which[] = { LM_W1, LM_W3 }, down = LM_W2;
+    float *const y[] = { s->gate, s->up };
+    lm__each gate = lm__job(m, s, count, m->hidden);
     llmq_status status;
     if ((status = lm__norm(m, s, l, LM_NORM2, s->normed, s->x, count)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_W1, s->normed, count, &prepared, s->gate)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_W3, s->normed, count, &prepared, s->up)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, which, 2, s->normed, count, y)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_FEED, l, count, position)) != LLMQ_OK) return status;
-    lm__gate(m, s->gate, s->up, (size_t)count * m->hidden);
+    gate.each = lm__gate_one;
+    if ((status = lm__for_each(&gate)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     if ((status = lm__norm(m, s, l, LM_DNORM, s->gate, s->gate, count)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__look(s, LM_AT_DOWN, l, count, position)) != LLMQ_OK) return status;
-    prepared = 0;
-    if ((status = lm__product(m, s, l, LM_W2, s->gate, count, &prepared, s->normed)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, &down, 1, s->gate, count, &s->normed)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     status = lm__norm(m, s, l, LM_POST2, s->normed, s->normed, count);
 #endif
@@ -1653,24 +1760,24 @@ llmq_status lm_layer_forward(const lm_model *m, lm_state *s, uint32_t l, uint32_
         return LLMQ_E_ARG;
     if ((status = lm__attention(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_SUM1, l, count, position)) != LLMQ_OK) return status;
-    lm__add(m, s->x, s->normed, (size_t)count * m->dim);
+    if ((status = lm__add(m, s, count)) != LLMQ_OK) return status;
     if ((status = lm__feed_forward(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_SUM2, l, count, position)) != LLMQ_OK) return status;
-    lm__add(m, s->x, s->normed, (size_t)count * m->dim);
-    return LLMQ_OK;
+    return lm__add(m, s, count);
 }
 
 llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride)
 {
-    int prepared = 0;
-    float *first;
+    lm__rows job;
     llmq_status status;
     if (count == 0 || count > s->batch || r0 > r1 || r1 > m->vocab) return LLMQ_E_ARG;
     if ((status = lm__norm(m, s, m->layers, LM_NORM1, s->normed, s->x, count)) != LLMQ_OK) return status;
-    /* The product writes row r0 at first + r0. The address before that may be outside of y, so it is
+    if ((status = lm__prepare(m, s, &m->classifier, s->normed, count)) != LLMQ_OK) return status;
+    job.s = s, job.t[0] = &m->classifier, job.stride[0] = stride, job.count = count, job.r0 = r0, job.r1 = r1;
+    /* The product writes row r0 at y[0] + r0. The address before that may be outside of y, so it is
        computed as an integer. */
-    first = (float *)((uintptr_t)y - r0 * sizeof *y);
-    status = lm__linear(m, s, &m->classifier, r0, r1, s->normed, count, &prepared, first, stride);
+    job.y[0] = (float *)((uintptr_t)y - r0 * sizeof *y);
+    status = lm__multiply(&job);
 #if !LM_ONLY_LLAMA
     if (status == LLMQ_OK && (m->logit_scale < 1.0f || m->logit_scale > 1.0f || m->logit_softcap > 0.0f)) {
         uint32_t i;
@@ -1702,6 +1809,7 @@ llmq_status lm_forward(const lm_model *m, lm_state *s, const uint32_t *tokens, u
 #undef LM__QUERIES
 #undef LM__QUERIES_OF
 #undef LM__EXPS
+#undef LM__TOGETHER
 #undef LM__EXTRA
 #undef LM_IMPLEMENTATION
 #endif
