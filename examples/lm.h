@@ -1611,7 +1611,8 @@ static llmq_status lm__attend_all(const lm_model *m, lm_state *s, uint32_t l, ui
     for (job.first = 0; job.first < count; job.first += step) {
         const uint32_t last = position + job.first + step - 1;
         if ((status = lm__for_each(&keep)) != LLMQ_OK) return status;
-        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 2 * (last < slots ? last : slots));
+        /* scores and sums are of floats, which take some four times as long */
+        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 8 * (last < slots ? last : slots));
         if ((status = lm__run(s, lm__heads_task, &job, job.n)) != LLMQ_OK) return status;
     }
     return LLMQ_OK;
