@@ -202,6 +202,7 @@ struct lm_state {
     size_t activation_size, work_size, query_size;
 #if !LM_ONLY_LLAMA
     uint32_t queries;           /* that attention computes together */
+    int avx2;                   /* 1: the processor has AVX2 */
 #endif
     uint32_t tasks;
     lm_room *room;              /* [tasks] */
@@ -306,6 +307,33 @@ llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r
 #define LM__NO_CONTRACT
 #endif
 
+/* Loops on floats, of eight at a time where the compiler has vectors. On x86-64 they are compiled
+   twice, as the program is and for AVX2, and lm_state.avx2 says which to call. AVX2 alone has no
+   fused multiply-add, and sums have one order, so both give the same bits. */
+#if !LM_ONLY_LLAMA && defined(__GNUC__) && !defined(__TINYC__) && defined(__BYTE_ORDER__)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
+#define LM__VECTORS 1
+typedef float lm__f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t lm__i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+#define LM__F32X8(p) (*(lm__f32x8 *)(void *)(p))
+#define LM__BODY static inline __attribute__((always_inline))
+#if defined(__x86_64__)
+#define LM__TWICE(name, parameters, arguments)                                                                        \
+    static void name##_plain parameters { name arguments; }                                                           \
+    static __attribute__((target("avx2"))) void name##_avx2 parameters { name arguments; }
+#define LM__CALL(s, name, arguments) ((s)->avx2 ? name##_avx2 arguments : name##_plain arguments)
+#endif
+#endif
+#endif
+#ifndef LM__VECTORS
+#define LM__VECTORS 0
+#define LM__BODY static
+#endif
+#ifndef LM__CALL
+#define LM__TWICE(name, parameters, arguments)
+#define LM__CALL(s, name, arguments) name arguments
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -345,7 +373,7 @@ static float lm__exp(float x)
    vectors of; comparisons are of bits, because those of floats may trap.
    check: f32bits(87) == 0x42b00000 - 0x20000
    check: f32bits(88) == 0x42b00000 */
-static void lm__exp_all(float *x, size_t n)
+LM__BODY void lm__exp_all(float *x, size_t n)
 {
 #if !LM_ONLY_LLAMA
     for (; n >= 8; n -= 8, x += 8) {
@@ -1100,6 +1128,7 @@ static llmq_status lm__place_state(lm_state *s, const lm_model *m, uint32_t batc
     s->query_size = lm__activation(&s->key);
 #if !LM_ONLY_LLAMA
     s->queries = batch > 1 ? LM__QUERIES : 1;
+    s->avx2 = (llmq_cpu_features() & LLMQ_CPU_AVX2) != 0;
 #endif
     if ((status = lm__needs(m, s, batch, &s->activation_size, &s->work_size)) != LLMQ_OK) return status;
     s->batch = batch;
@@ -1476,21 +1505,128 @@ static void lm__cap(float *x, size_t n, float scale, float cap)
 }
 #endif
 
-/* Softmax of n scores times `scale`, in place. The largest score is subtracted first, so that no
-   exponential overflows and their sum is at least 1. */
-static void lm__softmax(float *score, uint32_t n, float scale)
+/* x[0, n) <- e^((x - the largest x) scale): no exponential overflows, and their sum is at least 1. */
+LM__BODY void lm__exp_below(float *x, uint32_t n, float scale)
 {
     LM__NO_CONTRACT
-    float most = score[0], sum = 0.0f;
-    uint32_t p;
-    for (p = 1; p < n; p++)
-        if (score[p] > most) most = score[p];
-    for (p = 0; p < n; p++) score[p] = (score[p] - most) * scale;
-    lm__exp_all(score, n);
-    for (p = 0; p < n; p++) sum += score[p];
-    sum = 1.0f / sum;
-    for (p = 0; p < n; p++) score[p] *= sum;
+    float most = x[0];
+    uint32_t p = 1;
+#if LM__VECTORS
+    lm__f32x8 m = { most, most, most, most, most, most, most, most };
+    uint32_t i;
+    for (p = 0; p + 8 <= n; p += 8) {
+        const lm__f32x8 v = LM__F32X8(x + p);
+        const lm__i32x8 more = (lm__i32x8)(v > m);
+        m = (lm__f32x8)(((lm__i32x8)v & more) | ((lm__i32x8)m & ~more));
+    }
+    for (i = 0; i < 8; i++)
+        if (m[i] > most) most = m[i];
+#endif
+    for (; p < n; p++)
+        if (x[p] > most) most = x[p];
+    p = 0;
+#if LM__VECTORS
+    for (; p + 8 <= n; p += 8) LM__F32X8(x + p) = (LM__F32X8(x + p) - most) * scale;
+#endif
+    for (; p < n; p++) x[p] = (x[p] - most) * scale;
+    lm__exp_all(x, n);
 }
+
+/* x[0, n) *= by */
+LM__BODY void lm__scale(float *x, uint32_t n, float by)
+{
+    uint32_t p = 0;
+#if LM__VECTORS
+    for (; p + 8 <= n; p += 8) LM__F32X8(x + p) *= by;
+#endif
+    for (; p < n; p++) x[p] *= by;
+}
+
+/* Attention of 1 <= count <= LM__QUERIES queries behind their scores. Query k has n[k] scores,
+   n[k] <= n[k + 1], at x[k]. */
+typedef struct lm__mix {
+    uint32_t count, head;
+    const uint32_t *n;
+    float *x[LM__QUERIES];
+    float scale;
+    const float *values;  /* [n[count - 1]][head] */
+    float *const *out;    /* [count]: sums of values, [head] */
+} lm__mix;
+
+/* The weights of values take the place of scores: softmax of scores times scale. Sums are in order.
+   Four at a time hide the time that an addition takes. */
+LM__BODY void lm__weigh(const lm__mix *j)
+{
+    LM__NO_CONTRACT
+    float sum[LM__QUERIES] = { 0.0f };
+    uint32_t k, p = 0;
+    for (k = 0; k < j->count; k++) lm__exp_below(j->x[k], j->n[k], j->scale);
+#if !LM_ONLY_LLAMA
+    if (j->count == LM__QUERIES) {
+        const float *a = j->x[0], *b = j->x[1], *c = j->x[2], *d = j->x[3];
+        float s = 0.0f, t = 0.0f, u = 0.0f, v = 0.0f;
+        for (; p < j->n[0]; p++) s += a[p], t += b[p], u += c[p], v += d[p];
+        sum[0] = s, sum[1] = t, sum[2] = u, sum[3] = v;
+    }
+#endif
+    for (k = 0; k < j->count; k++) {
+        float s = LM_ONLY_LLAMA ? 0.0f : sum[k];
+        uint32_t i;
+        for (i = p; i < j->n[k]; i++) s += j->x[k][i];
+        lm__scale(j->x[k], j->n[k], 1.0f / s);
+    }
+}
+LM__TWICE(lm__weigh, (const lm__mix *j), (j))
+
+#if LM__VECTORS
+/* y[k][0, head) += the sum of x[k][p] times row p of values, for p in [p0, p1) in this order and
+   k < count. Sixteen columns, a line of the cache, pass by all queries at a time, and 32 rows stay in
+   the level-1 cache meanwhile. All four queries are computed, and `count` stored. */
+LM__BODY void lm__add_values(float *const *y, const float *const *x, uint32_t count, const float *values,
+                             uint32_t head, uint32_t p0, uint32_t p1)
+{
+    LM__NO_CONTRACT
+    uint32_t i, k, p, end;
+    for (; p0 < p1; p0 = end) {
+        end = p1 - p0 > 32 ? p0 + 32 : p1;
+        for (i = 0; i + 16 <= head; i += 16) {
+            const float *row = values + (size_t)p0 * head + i;
+            lm__f32x8 a = LM__F32X8(y[0] + i), b = LM__F32X8(y[1] + i), c = LM__F32X8(y[2] + i),
+                      d = LM__F32X8(y[3] + i), a2 = LM__F32X8(y[0] + i + 8), b2 = LM__F32X8(y[1] + i + 8),
+                      c2 = LM__F32X8(y[2] + i + 8), d2 = LM__F32X8(y[3] + i + 8);
+            for (p = p0; p < end; p++, row += head) {
+                const lm__f32x8 v = *(const lm__f32x8 *)(const void *)row,
+                                w = *(const lm__f32x8 *)(const void *)(row + 8);
+                a += v * x[0][p], b += v * x[1][p], c += v * x[2][p], d += v * x[3][p];
+                a2 += w * x[0][p], b2 += w * x[1][p], c2 += w * x[2][p], d2 += w * x[3][p];
+            }
+            LM__F32X8(y[0] + i) = a, LM__F32X8(y[0] + i + 8) = a2;
+            if (count > 1) LM__F32X8(y[1] + i) = b, LM__F32X8(y[1] + i + 8) = b2;
+            if (count > 2) LM__F32X8(y[2] + i) = c, LM__F32X8(y[2] + i + 8) = c2;
+            if (count > 3) LM__F32X8(y[3] + i) = d, LM__F32X8(y[3] + i + 8) = d2;
+        }
+        for (; i < head; i++)
+            for (k = 0; k < count; k++)
+                for (p = p0; p < end; p++) y[k][i] += values[(size_t)p * head + i] * x[k][p];
+    }
+}
+
+/* out[k] = the sum of weights x[k] times values, of queries that see the same rows together. */
+LM__BODY void lm__mix_values(const lm__mix *j)
+{
+    const float *x[LM__QUERIES];
+    float *y[LM__QUERIES];
+    uint32_t i, k, from = 0;
+    for (k = 0; k < j->count; k++) memset(j->out[k], 0, j->head * sizeof(float));
+    for (k = 0; k < j->count; k++) {
+        const uint32_t left = j->count - k;
+        for (i = 0; i < LM__QUERIES; i++) x[i] = j->x[k + (i < left ? i : 0)], y[i] = j->out[k + (i < left ? i : 0)];
+        if (from < j->n[k]) lm__add_values(y, x, left, j->values, j->head, from, j->n[k]);
+        from = j->n[k];
+    }
+}
+LM__TWICE(lm__mix_values, (const lm__mix *j), (j))
+#endif
 
 /* Attention of 1 <= count <= LM__QUERIES query heads that share keys and values, which begin at `keys`
    and `values`. Query k is q[k] and sees n[k] positions; n[k] <= n[k + 1]. out[k]: its result.
@@ -1501,6 +1637,7 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
 {
     llmq_tensor t = s->key;
     llmq_activation query[LM__QUERIES];
+    lm__mix mix;
     llmq_status status;
     uint32_t k;
     t.data = keys;
@@ -1510,19 +1647,29 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
                                          room->query + k * s->query_size, s->query_size);
     while (++k < count && status == LLMQ_OK);
     if (status == LLMQ_OK) status = llmq_matmul(&t, query, count, 0, n[count - 1], room->scores, s->window);
+    if (status != LLMQ_OK) return status;
+    mix.count = count, mix.head = m->head, mix.n = n, mix.out = out;
+    mix.scale = m->attention_scale;
+    for (k = 0; k < count; k++) mix.x[k] = room->scores + (size_t)k * s->window;
+#if !LM_ONLY_LLAMA
+    for (k = 0; k < count && m->attention_softcap > 0.0f; k++) {
+        lm__cap(mix.x[k], n[k], m->attention_scale, m->attention_softcap);
+        mix.scale = 1.0f;
+    }
+#endif
+    LM__CALL(s, lm__weigh, (&mix));
+#if LM__VECTORS
+    /* values as they are in memory; the others are decoded for each query */
+    if (!s->value.format.points && s->value.format.bits == 32 && s->value.transform.count == 0) {
+        mix.values = (const float *)(const void *)values;
+        LM__CALL(s, lm__mix_values, (&mix));
+        return LLMQ_OK;
+    }
+#endif
     t = s->value;
     t.data = values;
-    for (k = 0; k < count && status == LLMQ_OK; k++) {
-        float *scores = room->scores + (size_t)k * s->window, scale = m->attention_scale;
-#if !LM_ONLY_LLAMA
-        if (m->attention_softcap > 0.0f) {
-            lm__cap(scores, n[k], scale, m->attention_softcap);
-            scale = 1.0f;
-        }
-#endif
-        lm__softmax(scores, n[k], scale);
-        status = llmq_matvec_transposed(&t, scores, 0, n[k], out[k], room->work, s->work_size);
-    }
+    for (k = 0; k < count && status == LLMQ_OK; k++)
+        status = llmq_matvec_transposed(&t, mix.x[k], 0, n[k], out[k], room->work, s->work_size);
     return status;
 }
 
@@ -1653,40 +1800,48 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
 
 #define LM__EXPS (LM_ONLY_LLAMA ? 1 : 16)
 
+/* gate <- act(gate) * up for n <= LM__EXPS elements, by SiLU or GELU. */
+LM__BODY void lm__gate_part(uint32_t function, float *gate, const float *up, size_t n)
+{
+    LM__NO_CONTRACT
+    float e[LM__EXPS]; /* exponentials that are computed together */
+    size_t i;
+    (void)function;
+    for (i = 0; i < n; i++) e[i] = -gate[i];
+#if !LM_ONLY_LLAMA
+    /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
+       check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
+    for (i = 0; i < n && function == LM_GELU; i++) {
+        const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
+        e[i] = -2.0f * u;
+    }
+#endif
+    lm__exp_all(e, n);
+    for (i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + e[i]) * up[i];
+}
+
 /* gate <- act(gate) * up */
-static void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
+LM__BODY void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
 {
     LM__NO_CONTRACT
     const uint32_t function = LM__EXTRA(m, activation_function, LM_SILU);
-    float e[LM__EXPS]; /* exponentials that are computed together */
-    size_t i, part;
     (void)m;
-    for (; n && function <= LM_GELU; n -= part, gate += part, up += part) {
-        part = n < LM__EXPS ? n : LM__EXPS;
-        for (i = 0; i < part; i++) e[i] = -gate[i];
+    for (; n >= LM__EXPS && function <= LM_GELU; n -= LM__EXPS, gate += LM__EXPS, up += LM__EXPS)
+        lm__gate_part(function, gate, up, LM__EXPS);
 #if !LM_ONLY_LLAMA
-        /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
-           check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
-        for (i = 0; i < part && function == LM_GELU; i++) {
-            const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
-            e[i] = -2.0f * u;
-        }
-#endif
-        lm__exp_all(e, part);
-        for (i = 0; i < part; i++) gate[i] = gate[i] / (1.0f + e[i]) * up[i];
-    }
-#if !LM_ONLY_LLAMA
-    for (i = 0; i < n; i++) {
-        const float x = gate[i] > 0.0f ? gate[i] : gate[i] - gate[i]; /* keeps NaN */
-        gate[i] = (function == LM_RELU ? x : x * x) * up[i];
+    if (function <= LM_GELU) lm__gate_part(function, gate, up, n);
+    for (; n && function > LM_GELU; n--, gate++, up++) {
+        const float x = *gate > 0.0f ? *gate : *gate - *gate; /* keeps NaN */
+        *gate = (function == LM_RELU ? x : x * x) * *up;
     }
 #endif
 }
+LM__TWICE(lm__gate, (const lm_model *m, float *gate, const float *up, size_t n), (m, gate, up, n))
 
 static llmq_status lm__gate_one(const lm__each *j, size_t i, const lm_room *room)
 {
     (void)room;
-    lm__gate(j->m, j->s->gate + i * j->n, j->s->up + i * j->n, j->n);
+    LM__CALL(j->s, lm__gate, (j->m, j->s->gate + i * j->n, j->s->up + i * j->n, j->n));
     return LLMQ_OK;
 }
 
@@ -1810,6 +1965,11 @@ llmq_status lm_forward(const lm_model *m, lm_state *s, const uint32_t *tokens, u
 #undef LM__QUERIES
 #undef LM__QUERIES_OF
 #undef LM__EXPS
+#undef LM__VECTORS
+#undef LM__F32X8
+#undef LM__BODY
+#undef LM__TWICE
+#undef LM__CALL
 #undef LM__TOGETHER
 #undef LM__EXTRA
 #undef LM_IMPLEMENTATION
