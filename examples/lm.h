@@ -311,7 +311,8 @@ llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r
    twice, as the program is and for AVX2, and lm_state.avx2 says which to call. AVX2 alone has no
    fused multiply-add, and sums have one order, so both give the same bits. */
 #if !LM_ONLY_LLAMA && defined(__GNUC__) && !defined(__TINYC__) && defined(__BYTE_ORDER__)
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ \
+    && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
 #define LM__VECTORS 1
 typedef float lm__f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t lm__i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
