@@ -1243,7 +1243,7 @@ struct lm__each {
     const lm_model *m;
     lm_state *s;
     llmq_status (*each)(const lm__each *j, size_t i, const lm_room *room);
-    size_t count, part, n;
+    size_t count, part, n, size; /* size: bytes of an activation */
     const llmq_tensor *t;
     const float *x, *weight;
     float *y;
@@ -1339,16 +1339,16 @@ static llmq_status lm__norm(const lm_model *m, lm_state *s, uint32_t l, uint32_t
 /* Prepares activation i of the state for products of t with row i of x. */
 static llmq_status lm__prepare_one(const lm__each *j, size_t i, const lm_room *room)
 {
-    const size_t one = lm__activation(j->t);
     const float *x = j->x + i * j->n;
-    unsigned char *memory = j->s->activation_memory + i * one;
+    unsigned char *memory = j->s->activation_memory + i * j->size;
     (void)room;
 #if !LLMQ_NO_ACTIVATION_OPTIONS
     if (j->t->format.points && j->m->activation.bits != 32)
-        return llmq_activations_prepare(&j->s->activation[i], j->t, &j->m->activation, 1, x, j->n, memory, one);
+        return llmq_activations_prepare(&j->s->activation[i], j->t, &j->m->activation, 1, x, j->n, memory,
+                                        j->size);
 #endif
     return llmq_activation_prepare(&j->s->activation[i], j->t, j->t->format.points ? j->m->activation.bits : 32, x,
-                                   memory, one);
+                                   memory, j->size);
 }
 
 /* Prepares s->activation for products of t with x[count][cols]. Raw tensors take float
@@ -1356,9 +1356,9 @@ static llmq_status lm__prepare_one(const lm__each *j, size_t i, const lm_room *r
 static llmq_status lm__prepare(const lm_model *m, lm_state *s, const llmq_tensor *t, const float *x, uint32_t count)
 {
     lm__each j = lm__job(m, s, count, t->cols);
-    const size_t one = lm__activation(t);
+    j.size = lm__activation(t);
     /* a tensor of other shapes than those of the model that the state was made for */
-    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE;
+    if (j.size == 0 || s->activation_size / count < j.size) return LLMQ_E_WORKSPACE;
 #if !LLMQ_NO_ACTIVATION_OPTIONS
     if (m->activation.scales == LLMQ_SCALES_BATCH && t->format.points && m->activation.bits != 32)
         return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory,
