@@ -962,6 +962,54 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, 
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
+/* Rows i and i + 1, i even, of the product of the Paley matrix and the m vectors of 16 elements in
+   work, which go to y and y + run. Terms are added in the order of columns, as in llmq__paley.
+   chi: chi[k] is 1 or -1, the sign of k mod q, for k < 2 q, so that the signs of a row are
+   neighbours; then m times 1, for the first row.
+   Products with 1 and -1 are exact, so to add them is to add or to subtract; branches would be
+   foretold wrongly half of the time.
+   paley1: type I, q = m - 1. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(paley1)(uint32_t m, uint32_t q, const float *chi, uint32_t i,
+                                                   const float *work, uint32_t run, float *y)
+{
+    const float *s = i ? chi + i - 1 : chi + 2 * q, *s2 = chi + i;
+    LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(work), b = a, v;
+    uint32_t l;
+    for (l = 1; l < m; l++) {
+        v = LLMQ__VEC_F32(load16)(work + l * 16);
+        a = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(mul16)(v, LLMQ__VEC_F32(set16)(s[l - 1])));
+        b = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(mul16)(v, LLMQ__VEC_F32(set16)(s2[l - 1])));
+    }
+    LLMQ__VEC_F32(store16)(y, a);
+    LLMQ__VEC_F32(store16)(y + run, b);
+}
+
+/* Type II: blocks of 2 x 2, a sign times [[+ +][+ -]] but on the diagonal. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(paley2)(uint32_t m, uint32_t q, const float *chi, uint32_t i,
+                                                   const float *work, uint32_t run, float *y)
+{
+    const float *s = i ? chi + q - i / 2 : chi + 2 * q;
+    LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(work), w = LLMQ__VEC_F32(load16)(work + 16), sign;
+    /* Column 0 begins the sums. A change of sign, not 0 - v: that would give 0 for 0 and not -0. */
+    LLMQ__VEC_F32(f32x16) a = i ? LLMQ__VEC_F32(add16)(v, w) : LLMQ__VEC_F32(sub16)(v, w);
+    LLMQ__VEC_F32(f32x16) b = LLMQ__VEC_F32(sub16)(i ? v : LLMQ__VEC_F32(flip16)(v, 0xffffu), w);
+    uint32_t l;
+    for (l = 2; l < m; l += 2) {
+        v = LLMQ__VEC_F32(load16)(work + l * 16), w = LLMQ__VEC_F32(load16)(work + l * 16 + 16);
+        if (l == i) {
+            a = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(add16)(a, v), w);
+            b = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(sub16)(b, v), w);
+            continue;
+        }
+        sign = LLMQ__VEC_F32(set16)(s[l / 2]);
+        v = LLMQ__VEC_F32(mul16)(v, sign), w = LLMQ__VEC_F32(mul16)(w, sign);
+        a = LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(add16)(a, v), w);
+        b = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(add16)(b, v), w);
+    }
+    LLMQ__VEC_F32(store16)(y, a);
+    LLMQ__VEC_F32(store16)(y + run, b);
+}
+
 /* The dense step for 16 positions: y_i = sum of +-x_l over l < m, with the signs of row i of the
    Paley matrix. Position j of vector l is x[l * run + j].
    m, q, squares: as llmq__paley. run >= 16. work: m * 16 floats, written. x must not overlap it.
@@ -970,24 +1018,20 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, 
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
                                                     const uint8_t *squares, float *work)
 {
+    float chi[3 * LLMQ__MAX_BASE];
     uint32_t i, l;
     /* A stretch of fewer positions, at the end of a run. */
     if (lanes < 16) {
         llmq__paley(x, m, q, run, lanes, squares, work);
         return;
     }
+    for (l = 0; l < q; l++) chi[l] = chi[l + q] = squares[l >> 3] >> (l & 7) & 1 ? 1.0f : -1.0f;
+    for (l = 0; l < m; l++) chi[l + 2 * q] = 1.0f;
     /* a copy, because results go where the elements came from */
     for (l = 0; l < m; l++) LLMQ__VEC_F32(store16)(work + l * 16, LLMQ__VEC_F32(load16)(x + l * run));
-    for (i = 0; i < m; i++) {
-        LLMQ__VEC_F32(f32x16) y = LLMQ__VEC_F32(load16)(work);
-        /* a change of sign, not 0 - x: that would give 0 for 0 and not -0 */
-        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
-        for (l = 1; l < m; l++) {
-            LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(work + l * 16);
-            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__VEC_F32(sub16)(y, v) : LLMQ__VEC_F32(add16)(y, v);
-        }
-        LLMQ__VEC_F32(store16)(x + i * run, y);
-    }
+    for (i = 0; i < m; i += 2)
+        if (q == m - 1) LLMQ__KERNEL_NAME(paley1)(m, q, chi, i, work, run, x + i * run);
+        else LLMQ__KERNEL_NAME(paley2)(m, q, chi, i, work, run, x + i * run);
 }
 #endif
 

@@ -202,6 +202,7 @@ struct lm_state {
     size_t activation_size, work_size, query_size;
 #if !LM_ONLY_LLAMA
     uint32_t queries;           /* that attention computes together */
+    int avx2;                   /* 1: the processor has AVX2 */
 #endif
     uint32_t tasks;
     lm_room *room;              /* [tasks] */
@@ -306,6 +307,34 @@ llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r
 #define LM__NO_CONTRACT
 #endif
 
+/* Loops on floats, of eight at a time where the compiler has vectors. On x86-64 they are compiled
+   twice, as the program is and for AVX2, and lm_state.avx2 says which to call. AVX2 alone has no
+   fused multiply-add, and sums have one order, so both give the same bits. */
+#if !LM_ONLY_LLAMA && defined(__GNUC__) && !defined(__TINYC__) && defined(__BYTE_ORDER__)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ \
+    && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
+#define LM__VECTORS 1
+typedef float lm__f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t lm__i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+#define LM__F32X8(p) (*(lm__f32x8 *)(void *)(p))
+#define LM__BODY static inline __attribute__((always_inline))
+#if defined(__x86_64__)
+#define LM__TWICE(name, parameters, arguments)                                                                        \
+    static void name##_plain parameters { name arguments; }                                                           \
+    static __attribute__((target("avx2"))) void name##_avx2 parameters { name arguments; }
+#define LM__CALL(s, name, arguments) ((s)->avx2 ? name##_avx2 arguments : name##_plain arguments)
+#endif
+#endif
+#endif
+#ifndef LM__VECTORS
+#define LM__VECTORS 0
+#define LM__BODY static
+#endif
+#ifndef LM__CALL
+#define LM__TWICE(name, parameters, arguments)
+#define LM__CALL(s, name, arguments) name arguments
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -345,7 +374,7 @@ static float lm__exp(float x)
    vectors of; comparisons are of bits, because those of floats may trap.
    check: f32bits(87) == 0x42b00000 - 0x20000
    check: f32bits(88) == 0x42b00000 */
-static void lm__exp_all(float *x, size_t n)
+LM__BODY void lm__exp_all(float *x, size_t n)
 {
 #if !LM_ONLY_LLAMA
     for (; n >= 8; n -= 8, x += 8) {
@@ -451,6 +480,9 @@ static lm__rotation lm__rotation_at(uint32_t position, uint32_t i, uint32_t half
 #define LM__QUERIES 4
 #define LM__QUERIES_OF(s) ((s)->queries)
 #endif
+
+/* Products of a layer that share their input and are computed together. */
+#define LM__TOGETHER (LM_ONLY_LLAMA ? 1 : 3)
 
 /* A member that only other models than Llama 2 have, or its value there. */
 #if LM_ONLY_LLAMA
@@ -992,27 +1024,23 @@ static size_t lm__max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* ---- state ------------------------------------------------------------------------------------------------------ */
 
-/* Bytes for one activation of t, as float or of 8 bits; 0 on overflow. */
+/* Bytes for one activation of t, whatever its options; 0 on overflow. Options with a scale for each
+   batch and zero points take the most memory. */
 static size_t lm__activation(const llmq_tensor *t)
 {
-    return (lm__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8)) + 15) / 16 * 16;
+    size_t one = lm__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8));
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
+    one = lm__max(one, llmq_activations_size(t, &most, 1));
+#endif
+    return (one + 15) / 16 * 16;
 }
 
-/* Bytes for `batch` activations of t, whatever their options; 0 on overflow. Options with a scale
-   for each batch and zero points take the most memory. */
+/* Bytes for `batch` of them; 0 on overflow. */
 static size_t lm__activations(const llmq_tensor *t, uint32_t batch)
 {
-    size_t one = lm__activation(t), all;
-    if (batch == 0 || one == 0 || one > SIZE_MAX / batch) return 0;
-    all = one * batch;
-#if !LLMQ_NO_ACTIVATION_OPTIONS
-    {
-        static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
-        size_t size = llmq_activations_size(t, &most, batch);
-        all = size == 0 ? 0 : lm__max(all, size);
-    }
-#endif
-    return all;
+    size_t one = lm__activation(t);
+    return batch == 0 || one > SIZE_MAX / batch ? 0 : one * batch;
 }
 
 /* Finds the largest memory that a product of the model needs for the activations of a call, and the
@@ -1101,6 +1129,7 @@ static llmq_status lm__place_state(lm_state *s, const lm_model *m, uint32_t batc
     s->query_size = lm__activation(&s->key);
 #if !LM_ONLY_LLAMA
     s->queries = batch > 1 ? LM__QUERIES : 1;
+    s->avx2 = (llmq_cpu_features() & LLMQ_CPU_AVX2) != 0;
 #endif
     if ((status = lm__needs(m, s, batch, &s->activation_size, &s->work_size)) != LLMQ_OK) return status;
     s->batch = batch;
@@ -1172,33 +1201,88 @@ static uint32_t lm__cut(const lm_state *s, uint64_t work)
     return work >= s->tasks ? s->tasks : work > 1 ? (uint32_t)work : 1;
 }
 
-/* Rows of a product: those that task i computes. */
+/* Products of matrices that share the activations of the state. Their rows are counted through, and
+   task i computes `part` of rows [r0, r1), wherever a matrix begins. */
 typedef struct lm__rows {
     lm_state *s;
-    const llmq_tensor *t;
-    float *y;
-    size_t stride;
+    const llmq_tensor *t[LM__TOGETHER];
+    float *y[LM__TOGETHER];  /* results with activation i begin at y[k] + i * stride[k] */
+    size_t stride[LM__TOGETHER];
     uint32_t count, r0, r1, part;
 } lm__rows;
 
 static void lm__rows_task(void *argument, uint32_t i)
 {
     const lm__rows *j = (const lm__rows *)argument;
-    const uint32_t from = j->r0 + i * j->part, to = j->r1 - from > j->part ? from + j->part : j->r1;
-    j->s->room[i].status = llmq_matmul(j->t, j->s->activation, j->count, from, to, j->y, j->stride);
+    uint32_t from = j->r0 + i * j->part, to = j->r1 - from > j->part ? from + j->part : j->r1, k = 0;
+    llmq_status status = LLMQ_OK;
+    for (; k < LM__TOGETHER && from < to && status == LLMQ_OK; k++) {
+        const uint32_t rows = j->t[k]->rows, end = LM__TOGETHER == 1 || to < rows ? to : rows;
+        if (LM__TOGETHER == 1 || from < rows) {
+            status = llmq_matmul(j->t[k], j->s->activation, j->count, from, end, j->y[k], j->stride[k]);
+            from = end;
+        }
+        from -= rows, to -= rows;
+    }
+    j->s->room[i].status = status;
 }
 
-/* y[i] = rows [r0, r1) of t times s->activation[i], for count activations. Tasks have multiples of
-   16 rows, which kernels compute together. */
-static llmq_status lm__multiply(lm_state *s, const llmq_tensor *t, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                size_t stride)
+/* Computes the products *j, all members of which are set but part. Tasks have multiples of 16 rows,
+   which kernels compute together. */
+static llmq_status lm__multiply(lm__rows *j)
 {
-    uint32_t n = lm__cut(s, (uint64_t)(r1 - r0) * t->cols * count);
-    lm__rows job;
-    if (n == 1) return llmq_matmul(t, s->activation, count, r0, r1, y, stride);
-    job.s = s, job.t = t, job.y = y, job.stride = stride, job.count = count, job.r0 = r0, job.r1 = r1;
-    job.part = ((r1 - r0 - 1) / n / 16 + 1) * 16;
-    return lm__run(s, lm__rows_task, &job, (r1 - r0 - 1) / job.part + 1);
+    const uint32_t rows = j->r1 - j->r0, n = lm__cut(j->s, (uint64_t)rows * j->t[0]->cols * j->count);
+    j->part = n == 1 ? rows : ((rows - 1) / n / 16 + 1) * 16;
+    return lm__run(j->s, lm__rows_task, j, n == 1 ? 1 : (rows - 1) / j->part + 1);
+}
+
+/* Work on `count` vectors of n elements, of the tokens of a call or of their heads: each(j, i, room)
+   does vector i. Task i of the job does `part` of them. The other members are arguments of `each`. */
+typedef struct lm__each lm__each;
+struct lm__each {
+    const lm_model *m;
+    lm_state *s;
+    llmq_status (*each)(const lm__each *j, size_t i, const lm_room *room);
+    size_t count, part, n, size; /* size: bytes of an activation */
+    const llmq_tensor *t;
+    const float *x, *weight;
+    float *y;
+    const struct lm__heads *heads;
+    uint32_t l;
+};
+
+#if !LM_ONLY_LLAMA
+static void lm__each_task(void *argument, uint32_t i)
+{
+    const lm__each *j = (const lm__each *)argument;
+    lm_room *room = &j->s->room[i];
+    size_t at = i * j->part, end = j->count - at < j->part ? j->count : at + j->part;
+    room->status = LLMQ_OK;
+    for (; at < end && room->status == LLMQ_OK; at++) room->status = j->each(j, at, room);
+}
+#endif
+
+/* Runs *j, all members of which are set but part. An element takes about as long as 16 multiply-adds
+   of a product. Firmware has no tasks for it. */
+static llmq_status lm__for_each(lm__each *j)
+{
+#if LM_ONLY_LLAMA
+    llmq_status status = LLMQ_OK;
+    size_t i;
+    for (i = 0; i < j->count && status == LLMQ_OK; i++) status = j->each(j, i, j->s->room);
+    return status;
+#else
+    j->part = (j->count - 1) / lm__cut(j->s, (uint64_t)j->count * j->n * 16) + 1;
+    return lm__run(j->s, lm__each_task, j, (uint32_t)((j->count - 1) / j->part + 1));
+#endif
+}
+
+/* A job whose other members are not set. */
+static lm__each lm__job(const lm_model *m, lm_state *s, size_t count, size_t n)
+{
+    lm__each j;
+    j.m = m, j.s = s, j.count = count, j.n = n;
+    return j;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
@@ -1232,56 +1316,66 @@ static llmq_status lm__vector(const lm_model *m, lm_state *s, uint32_t l, uint32
     return LLMQ_OK;
 }
 
+/* Row i of y <- the norm with weight of row i of x. */
+static llmq_status lm__norm_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    (void)room;
+    lm__rmsnorm(j->y + i * j->n, j->x + i * j->n, j->weight, (uint32_t)j->n, j->m->epsilon);
+    return LLMQ_OK;
+}
+
 /* out <- the norm with vector `which` of layer l of `rows` rows of x, if the layer has that vector.
    Else out is untouched. */
 static llmq_status lm__norm(const lm_model *m, lm_state *s, uint32_t l, uint32_t which, float *out, const float *x,
                             size_t rows)
 {
-    const uint32_t n = lm_vector_size(m, which);
-    const float *weight;
-    size_t i;
-    llmq_status status = lm__vector(m, s, l, which, &weight);
-    if (status != LLMQ_OK || !weight) return status;
-    for (i = 0; i < rows; i++) lm__rmsnorm(out + i * n, x + i * n, weight, n, m->epsilon);
-    return LLMQ_OK;
+    lm__each j = lm__job(m, s, rows, lm_vector_size(m, which));
+    llmq_status status = lm__vector(m, s, l, which, &j.weight);
+    if (status != LLMQ_OK || !j.weight) return status;
+    j.each = lm__norm_one, j.x = x, j.y = out;
+    return lm__for_each(&j);
+}
+
+/* Prepares activation i of the state for products of t with row i of x. */
+static llmq_status lm__prepare_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    const float *x = j->x + i * j->n;
+    unsigned char *memory = j->s->activation_memory + i * j->size;
+    (void)room;
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    if (j->t->format.points && j->m->activation.bits != 32)
+        return llmq_activations_prepare(&j->s->activation[i], j->t, &j->m->activation, 1, x, j->n, memory,
+                                        j->size);
+#endif
+    return llmq_activation_prepare(&j->s->activation[i], j->t, j->t->format.points ? j->m->activation.bits : 32, x,
+                                   memory, j->size);
 }
 
 /* Prepares s->activation for products of t with x[count][cols]. Raw tensors take float
    activations. */
 static llmq_status lm__prepare(const lm_model *m, lm_state *s, const llmq_tensor *t, const float *x, uint32_t count)
 {
-    const uint32_t bits = t->format.points ? m->activation.bits : 32;
-    size_t one = lm__activation(t);
-    llmq_status status = LLMQ_OK;
-    uint32_t i;
+    lm__each j = lm__job(m, s, count, t->cols);
+    j.size = lm__activation(t);
+    /* a tensor of other shapes than those of the model that the state was made for */
+    if (j.size == 0 || s->activation_size / count < j.size) return LLMQ_E_WORKSPACE;
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-    if (bits != 32)
+    if (m->activation.scales == LLMQ_SCALES_BATCH && t->format.points && m->activation.bits != 32)
         return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory,
                                         s->activation_size);
 #endif
-    /* a tensor of other shapes than those of the model that the state was made for */
-    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE;
-    for (i = 0; i < count && status == LLMQ_OK; i++)
-        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols,
-                                         s->activation_memory + i * one, one);
-    return status;
+    j.each = lm__prepare_one, j.t = t, j.x = x;
+    return lm__for_each(&j);
 }
 
-/* y[i] = rows [r0, r1) of t times x[i], for count vectors; y of vector i begins at y + i * stride.
-   *prepared: 1 if s->activation holds x already. Tensors that read the same input in the same basis
-   share activations. A tensor with another transform (LLMQ_E_MISMATCH), or a raw one between
+/* True if s->activation, prepared for another tensor, serves t, too: tensors that read the same input
+   in the same basis share activations. A tensor with another transform, or a raw one between
    quantized ones, gets its own. */
-static llmq_status lm__linear(const lm_model *m, lm_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1,
-                              const float *x, uint32_t count, int *prepared, float *y, size_t stride)
+static int lm__shares(const lm_model *m, const lm_state *s, const llmq_tensor *t, uint32_t count)
 {
     const int quantized = t->format.points != NULL && m->activation.bits != 32;
-    llmq_status status = LLMQ_E_MISMATCH;
-    if (*prepared && (s->activation->q != NULL) == quantized) status = lm__multiply(s, t, count, r0, r1, y, stride);
-    if (status != LLMQ_E_MISMATCH) return status;
-    status = lm__prepare(m, s, t, x, count);
-    if (status != LLMQ_OK) return status;
-    *prepared = 1;
-    return lm__multiply(s, t, count, r0, r1, y, stride);
+    return (s->activation->q != NULL) == quantized
+        && llmq_matmul(t, s->activation, count, 0, 0, s->x, 0) == LLMQ_OK; /* no rows: only checks */
 }
 
 /* Calls the watcher, if there is one. */
@@ -1290,26 +1384,51 @@ static llmq_status lm__look(const lm_state *s, int place, uint32_t l, uint32_t c
     return s->watch ? s->watch(s->watch_context, place, l, s, count, position) : LLMQ_OK;
 }
 
-/* y = matrix i of layer l times count vectors. *prepared: as for lm__linear. */
-static llmq_status lm__product(const lm_model *m, lm_state *s, uint32_t l, uint32_t i, const float *x,
-                               uint32_t count, int *prepared, float *y)
+/* y[k] = matrix which[k], LM_WQ ..., of layer l times count vectors x, for k < n. */
+static llmq_status lm__products(const lm_model *m, lm_state *s, uint32_t l, const unsigned char *which, uint32_t n,
+                                const float *x, uint32_t count, float *const *y)
 {
-    llmq_tensor room;
-    const llmq_tensor *t;
-    llmq_status status = lm__matrix(m, l, i, &room, &t);
-    return status != LLMQ_OK ? status : lm__linear(m, s, t, 0, t->rows, x, count, prepared, y, t->rows);
+    llmq_tensor room[LM__TOGETHER];
+    lm__rows job;
+    uint32_t i, k;
+    int prepared = 0;
+    llmq_status status = LLMQ_OK;
+    job.s = s, job.count = count, job.r0 = 0;
+    for (i = 0; i < n && status == LLMQ_OK; i += k) {
+        job.r1 = 0;
+        for (k = 0; k < LM__TOGETHER && i + k < n; k++) {
+            if ((status = lm__matrix(m, l, which[i + k], &room[k], &job.t[k])) != LLMQ_OK) return status;
+            if (!prepared || !lm__shares(m, s, job.t[k], count)) {
+                if (k) break;
+                if ((status = lm__prepare(m, s, job.t[k], x, count)) != LLMQ_OK) return status;
+                prepared = 1;
+            }
+            job.y[k] = y[i + k];
+            job.stride[k] = job.t[k]->rows;
+            job.r1 += job.t[k]->rows;
+        }
+        status = lm__multiply(&job);
+    }
+    return status;
+}
+
+static llmq_status lm__bias_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    float *y = j->y + i * j->n;
+    size_t k;
+    (void)room;
+    for (k = 0; k < j->n; k++) y[k] += j->weight[k];
+    return LLMQ_OK;
 }
 
 /* Adds the bias `which` of layer l to y[count][...], if the layer has it. */
 static llmq_status lm__add_bias(const lm_model *m, lm_state *s, uint32_t l, uint32_t which, uint32_t count, float *y)
 {
-    const uint32_t n = lm_vector_size(m, which);
-    const float *bias;
-    llmq_status status = lm__vector(m, s, l, which, &bias);
-    uint32_t i, k;
-    for (i = 0; i < count && bias && status == LLMQ_OK; i++)
-        for (k = 0; k < n; k++) y[(size_t)i * n + k] += bias[k];
-    return status;
+    lm__each j = lm__job(m, s, count, lm_vector_size(m, which));
+    llmq_status status = lm__vector(m, s, l, which, &j.weight);
+    if (status != LLMQ_OK || !j.weight) return status;
+    j.each = lm__bias_one, j.y = y;
+    return lm__for_each(&j);
 }
 
 /* Computes the rotations (RoPE) at `count` positions from `position` on, once for all layers of a
@@ -1387,21 +1506,128 @@ static void lm__cap(float *x, size_t n, float scale, float cap)
 }
 #endif
 
-/* Softmax of n scores times `scale`, in place. The largest score is subtracted first, so that no
-   exponential overflows and their sum is at least 1. */
-static void lm__softmax(float *score, uint32_t n, float scale)
+/* x[0, n) <- e^((x - the largest x) scale): no exponential overflows, and their sum is at least 1. */
+LM__BODY void lm__exp_below(float *x, uint32_t n, float scale)
 {
     LM__NO_CONTRACT
-    float most = score[0], sum = 0.0f;
-    uint32_t p;
-    for (p = 1; p < n; p++)
-        if (score[p] > most) most = score[p];
-    for (p = 0; p < n; p++) score[p] = (score[p] - most) * scale;
-    lm__exp_all(score, n);
-    for (p = 0; p < n; p++) sum += score[p];
-    sum = 1.0f / sum;
-    for (p = 0; p < n; p++) score[p] *= sum;
+    float most = x[0];
+    uint32_t p = 1;
+#if LM__VECTORS
+    lm__f32x8 m = { most, most, most, most, most, most, most, most };
+    uint32_t i;
+    for (p = 0; p + 8 <= n; p += 8) {
+        const lm__f32x8 v = LM__F32X8(x + p);
+        const lm__i32x8 more = (lm__i32x8)(v > m);
+        m = (lm__f32x8)(((lm__i32x8)v & more) | ((lm__i32x8)m & ~more));
+    }
+    for (i = 0; i < 8; i++)
+        if (m[i] > most) most = m[i];
+#endif
+    for (; p < n; p++)
+        if (x[p] > most) most = x[p];
+    p = 0;
+#if LM__VECTORS
+    for (; p + 8 <= n; p += 8) LM__F32X8(x + p) = (LM__F32X8(x + p) - most) * scale;
+#endif
+    for (; p < n; p++) x[p] = (x[p] - most) * scale;
+    lm__exp_all(x, n);
 }
+
+/* x[0, n) *= by */
+LM__BODY void lm__scale(float *x, uint32_t n, float by)
+{
+    uint32_t p = 0;
+#if LM__VECTORS
+    for (; p + 8 <= n; p += 8) LM__F32X8(x + p) *= by;
+#endif
+    for (; p < n; p++) x[p] *= by;
+}
+
+/* Attention of 1 <= count <= LM__QUERIES queries behind their scores. Query k has n[k] scores,
+   n[k] <= n[k + 1], at x[k]. */
+typedef struct lm__mix {
+    uint32_t count, head;
+    const uint32_t *n;
+    float *x[LM__QUERIES];
+    float scale;
+    const float *values;  /* [n[count - 1]][head] */
+    float *const *out;    /* [count]: sums of values, [head] */
+} lm__mix;
+
+/* The weights of values take the place of scores: softmax of scores times scale. Sums are in order.
+   Four at a time hide the time that an addition takes. */
+LM__BODY void lm__weigh(const lm__mix *j)
+{
+    LM__NO_CONTRACT
+    float sum[LM__QUERIES] = { 0.0f };
+    uint32_t k, p = 0;
+    for (k = 0; k < j->count; k++) lm__exp_below(j->x[k], j->n[k], j->scale);
+#if !LM_ONLY_LLAMA
+    if (j->count == LM__QUERIES) {
+        const float *a = j->x[0], *b = j->x[1], *c = j->x[2], *d = j->x[3];
+        float s = 0.0f, t = 0.0f, u = 0.0f, v = 0.0f;
+        for (; p < j->n[0]; p++) s += a[p], t += b[p], u += c[p], v += d[p];
+        sum[0] = s, sum[1] = t, sum[2] = u, sum[3] = v;
+    }
+#endif
+    for (k = 0; k < j->count; k++) {
+        float s = LM_ONLY_LLAMA ? 0.0f : sum[k];
+        uint32_t i;
+        for (i = p; i < j->n[k]; i++) s += j->x[k][i];
+        lm__scale(j->x[k], j->n[k], 1.0f / s);
+    }
+}
+LM__TWICE(lm__weigh, (const lm__mix *j), (j))
+
+#if LM__VECTORS
+/* y[k][0, head) += the sum of x[k][p] times row p of values, for p in [p0, p1) in this order and
+   k < count. Sixteen columns, a line of the cache, pass by all queries at a time, and 32 rows stay in
+   the level-1 cache meanwhile. All four queries are computed, and `count` stored. */
+LM__BODY void lm__add_values(float *const *y, const float *const *x, uint32_t count, const float *values,
+                             uint32_t head, uint32_t p0, uint32_t p1)
+{
+    LM__NO_CONTRACT
+    uint32_t i, k, p, end;
+    for (; p0 < p1; p0 = end) {
+        end = p1 - p0 > 32 ? p0 + 32 : p1;
+        for (i = 0; i + 16 <= head; i += 16) {
+            const float *row = values + (size_t)p0 * head + i;
+            lm__f32x8 a = LM__F32X8(y[0] + i), b = LM__F32X8(y[1] + i), c = LM__F32X8(y[2] + i),
+                      d = LM__F32X8(y[3] + i), a2 = LM__F32X8(y[0] + i + 8), b2 = LM__F32X8(y[1] + i + 8),
+                      c2 = LM__F32X8(y[2] + i + 8), d2 = LM__F32X8(y[3] + i + 8);
+            for (p = p0; p < end; p++, row += head) {
+                const lm__f32x8 v = *(const lm__f32x8 *)(const void *)row,
+                                w = *(const lm__f32x8 *)(const void *)(row + 8);
+                a += v * x[0][p], b += v * x[1][p], c += v * x[2][p], d += v * x[3][p];
+                a2 += w * x[0][p], b2 += w * x[1][p], c2 += w * x[2][p], d2 += w * x[3][p];
+            }
+            LM__F32X8(y[0] + i) = a, LM__F32X8(y[0] + i + 8) = a2;
+            if (count > 1) LM__F32X8(y[1] + i) = b, LM__F32X8(y[1] + i + 8) = b2;
+            if (count > 2) LM__F32X8(y[2] + i) = c, LM__F32X8(y[2] + i + 8) = c2;
+            if (count > 3) LM__F32X8(y[3] + i) = d, LM__F32X8(y[3] + i + 8) = d2;
+        }
+        for (; i < head; i++)
+            for (k = 0; k < count; k++)
+                for (p = p0; p < end; p++) y[k][i] += values[(size_t)p * head + i] * x[k][p];
+    }
+}
+
+/* out[k] = the sum of weights x[k] times values, of queries that see the same rows together. */
+LM__BODY void lm__mix_values(const lm__mix *j)
+{
+    const float *x[LM__QUERIES];
+    float *y[LM__QUERIES];
+    uint32_t i, k, from = 0;
+    for (k = 0; k < j->count; k++) memset(j->out[k], 0, j->head * sizeof(float));
+    for (k = 0; k < j->count; k++) {
+        const uint32_t left = j->count - k;
+        for (i = 0; i < LM__QUERIES; i++) x[i] = j->x[k + (i < left ? i : 0)], y[i] = j->out[k + (i < left ? i : 0)];
+        if (from < j->n[k]) lm__add_values(y, x, left, j->values, j->head, from, j->n[k]);
+        from = j->n[k];
+    }
+}
+LM__TWICE(lm__mix_values, (const lm__mix *j), (j))
+#endif
 
 /* Attention of 1 <= count <= LM__QUERIES query heads that share keys and values, which begin at `keys`
    and `values`. Query k is q[k] and sees n[k] positions; n[k] <= n[k + 1]. out[k]: its result.
@@ -1412,6 +1638,7 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
 {
     llmq_tensor t = s->key;
     llmq_activation query[LM__QUERIES];
+    lm__mix mix;
     llmq_status status;
     uint32_t k;
     t.data = keys;
@@ -1421,31 +1648,30 @@ static llmq_status lm__attend(const lm_model *m, const lm_state *s, const lm_roo
                                          room->query + k * s->query_size, s->query_size);
     while (++k < count && status == LLMQ_OK);
     if (status == LLMQ_OK) status = llmq_matmul(&t, query, count, 0, n[count - 1], room->scores, s->window);
+    if (status != LLMQ_OK) return status;
+    mix.count = count, mix.head = m->head, mix.n = n, mix.out = out;
+    mix.scale = m->attention_scale;
+    for (k = 0; k < count; k++) mix.x[k] = room->scores + (size_t)k * s->window;
+#if !LM_ONLY_LLAMA
+    for (k = 0; k < count && m->attention_softcap > 0.0f; k++) {
+        lm__cap(mix.x[k], n[k], m->attention_scale, m->attention_softcap);
+        mix.scale = 1.0f;
+    }
+#endif
+    LM__CALL(s, lm__weigh, (&mix));
+#if LM__VECTORS
+    /* values as they are in memory; the others are decoded for each query */
+    if (!s->value.format.points && s->value.format.bits == 32 && s->value.transform.count == 0) {
+        mix.values = (const float *)(const void *)values;
+        LM__CALL(s, lm__mix_values, (&mix));
+        return LLMQ_OK;
+    }
+#endif
     t = s->value;
     t.data = values;
-    for (k = 0; k < count && status == LLMQ_OK; k++) {
-        float *scores = room->scores + (size_t)k * s->window, scale = m->attention_scale;
-#if !LM_ONLY_LLAMA
-        if (m->attention_softcap > 0.0f) {
-            lm__cap(scores, n[k], scale, m->attention_softcap);
-            scale = 1.0f;
-        }
-#endif
-        lm__softmax(scores, n[k], scale);
-        status = llmq_matvec_transposed(&t, scores, 0, n[k], out[k], room->work, s->work_size);
-    }
+    for (k = 0; k < count && status == LLMQ_OK; k++)
+        status = llmq_matvec_transposed(&t, mix.x[k], 0, n[k], out[k], room->work, s->work_size);
     return status;
-}
-
-/* Encodes `row` into row `slot` of rows like those of the view *t that begin at `data`. Rows may be
-   replaced in any order: the row is appended to a view of 0 rows that begins there. */
-static llmq_status lm__keep(lm_state *s, const llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
-{
-    llmq_tensor one = *t;
-    data += (size_t)slot * t->row_size;
-    one.data = data;
-    one.rows = 0;
-    return llmq_tensor_append(&one, data, t->row_size, row, NULL, s->work, s->work_size);
 }
 
 /* Attention of `count` tokens of the call from token `first` on, in one layer, whose cache is at
@@ -1488,33 +1714,53 @@ static void lm__heads_task(void *argument, uint32_t i)
     s->room[i].status = status;
 }
 
-/* Stores the keys and the values of the tokens of the call in the cache of layer l, and computes
-   the attention of their queries. Each token attends to itself and to those before it. As long as
+/* Turns queries and keys of token first + i of the call by RoPE, and stores a key and a value of each
+   head. Rows may be replaced in any order: a row is appended to a view of 0 rows that begins there. */
+static llmq_status lm__keep_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    const lm__heads *h = j->heads;
+    const lm_state *s = j->s;
+    const uint32_t token = h->first + (uint32_t)i, slot = (h->position + token) % h->slots;
+    const uint32_t q = lm__q(j->m), kv = lm__kv(j->m);
+    unsigned char *at = h->cache;
+    llmq_status status = LLMQ_OK;
+    uint32_t k;
+    lm__rotate(j->m, s, j->l, s->q + (size_t)token * q, q, token);
+    lm__rotate(j->m, s, j->l, s->keys + (size_t)token * kv, kv, token);
+    for (k = 0; k < 2 * j->m->kv_heads && status == LLMQ_OK; k++) {
+        const float *row = (k & 1 ? s->values : s->keys) + (size_t)token * kv + k / 2 * j->m->head;
+        llmq_tensor t = k & 1 ? s->value : s->key;
+        unsigned char *to = at + (size_t)slot * t.row_size;
+        at += (size_t)h->slots * t.row_size;
+        t.data = to;
+        t.rows = 0;
+        status = llmq_tensor_append(&t, to, t.row_size, row, NULL, room->work, s->work_size);
+    }
+    return status;
+}
+
+/* Stores the keys and the values of the tokens of the call in the cache of layer l, after RoPE, and
+   computes the attention of their queries. Each token attends to itself and to those before it. As long as
    no position has to make room for another one, all rows are stored first. In a window that is
    full a token's row replaces the oldest, which the token before it still sees, so tokens go one
    by one. */
 static llmq_status lm__attend_all(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     const uint32_t slots = lm__slots(m, s, l), step = position < slots && count <= slots - position ? count : 1;
-    const size_t key = (size_t)slots * s->key.row_size, value = (size_t)slots * s->value.row_size;
+    lm__each keep = lm__job(m, s, step, lm__q(m) + (size_t)lm__kv(m));
     lm__heads job;
     llmq_status status;
-    uint32_t i, g;
+    uint32_t i;
     job.m = m, job.s = s, job.slots = slots, job.count = step, job.position = position;
     job.cache = s->cache;
+    keep.each = lm__keep_one, keep.heads = &job, keep.l = l;
     for (i = 0; i < l; i++)
         job.cache += (size_t)lm__slots(m, s, i) * m->kv_heads * (s->key.row_size + s->value.row_size);
-    for (i = 0; i < count; i++) {
-        unsigned char *at = job.cache;
-        for (g = 0; g < m->kv_heads; g++, at += key + value) {
-            const size_t from = ((size_t)i * m->kv_heads + g) * m->head;
-            const uint32_t slot = (position + i) % slots;
-            if ((status = lm__keep(s, &s->key, at, slot, s->keys + from)) != LLMQ_OK) return status;
-            if ((status = lm__keep(s, &s->value, at + key, slot, s->values + from)) != LLMQ_OK) return status;
-        }
-        if ((i + 1) % step != 0) continue;
-        job.first = i + 1 - step;
-        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 2 * (position + i < slots ? position + i : slots));
+    for (job.first = 0; job.first < count; job.first += step) {
+        const uint32_t last = position + job.first + step - 1;
+        if ((status = lm__for_each(&keep)) != LLMQ_OK) return status;
+        /* scores and sums are of floats, which take some four times as long */
+        job.n = lm__cut(s, (uint64_t)step * lm__q(m) * 8 * (last < slots ? last : slots));
         if ((status = lm__run(s, lm__heads_task, &job, job.n)) != LLMQ_OK) return status;
     }
     return LLMQ_OK;
@@ -1524,13 +1770,11 @@ static llmq_status lm__attend_all(const lm_model *m, lm_state *s, uint32_t l, ui
    activation. */
 static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    uint32_t q = lm__q(m), kv = lm__kv(m), i;
-    int prepared = 0;
+    static const unsigned char which[] = { LM_WQ, LM_WK, LM_WV }, out = LM_WO;
+    float *const y[] = { s->q, s->keys, s->values };
     llmq_status status;
     if ((status = lm__norm(m, s, l, LM_NORM1, s->normed, s->x, count)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WQ, s->normed, count, &prepared, s->q)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WK, s->normed, count, &prepared, s->keys)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_WV, s->normed, count, &prepared, s->values)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, which, 3, s->normed, count, y)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BQ, count, s->q)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BK, count, s->keys)) != LLMQ_OK) return status;
     if ((status = lm__add_bias(m, s, l, LM_BV, count, s->values)) != LLMQ_OK) return status;
@@ -1542,18 +1786,13 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
     if ((status = lm__norm(m, s, l, LM_KNORM, s->keys, s->keys, (size_t)count * m->kv_heads)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__turn_to(m, s, position, count)) != LLMQ_OK) return status;
-    for (i = 0; i < count; i++) {
-        lm__rotate(m, s, l, s->q + (size_t)i * q, q, i);
-        lm__rotate(m, s, l, s->keys + (size_t)i * kv, kv, i);
-    }
     if ((status = lm__attend_all(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_ATTENTION, l, count, position)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     if ((status = lm__norm(m, s, l, LM_ONORM, s->attention, s->attention, count)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__look(s, LM_AT_OUTPUT, l, count, position)) != LLMQ_OK) return status;
-    prepared = 0;
-    if ((status = lm__product(m, s, l, LM_WO, s->attention, count, &prepared, s->normed)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, &out, 1, s->attention, count, &s->normed)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     status = lm__norm(m, s, l, LM_POST1, s->normed, s->normed, count);
 #endif
@@ -1562,63 +1801,88 @@ static llmq_status lm__attention(const lm_model *m, lm_state *s, uint32_t l, uin
 
 #define LM__EXPS (LM_ONLY_LLAMA ? 1 : 16)
 
+/* gate <- act(gate) * up for n <= LM__EXPS elements, by SiLU or GELU. */
+LM__BODY void lm__gate_part(uint32_t function, float *gate, const float *up, size_t n)
+{
+    LM__NO_CONTRACT
+    float e[LM__EXPS]; /* exponentials that are computed together */
+    size_t i;
+    (void)function;
+    for (i = 0; i < n; i++) e[i] = -gate[i];
+#if !LM_ONLY_LLAMA
+    /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
+       check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
+    for (i = 0; i < n && function == LM_GELU; i++) {
+        const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
+        e[i] = -2.0f * u;
+    }
+#endif
+    lm__exp_all(e, n);
+    for (i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + e[i]) * up[i];
+}
+
 /* gate <- act(gate) * up */
-static void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
+LM__BODY void lm__gate(const lm_model *m, float *gate, const float *up, size_t n)
 {
     LM__NO_CONTRACT
     const uint32_t function = LM__EXTRA(m, activation_function, LM_SILU);
-    float e[LM__EXPS]; /* exponentials that are computed together */
-    size_t i, part;
     (void)m;
-    for (; n && function <= LM_GELU; n -= part, gate += part, up += part) {
-        part = n < LM__EXPS ? n : LM__EXPS;
-        for (i = 0; i < part; i++) e[i] = -gate[i];
+    for (; n >= LM__EXPS && function <= LM_GELU; n -= LM__EXPS, gate += LM__EXPS, up += LM__EXPS)
+        lm__gate_part(function, gate, up, LM__EXPS);
 #if !LM_ONLY_LLAMA
-        /* (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
-           check: abs(0.797884561 - sqrt(2 / pi)) < 1e-9 */
-        for (i = 0; i < part && function == LM_GELU; i++) {
-            const float x = gate[i], u = 0.797884561f * (x + 0.044715f * x * x * x);
-            e[i] = -2.0f * u;
-        }
-#endif
-        lm__exp_all(e, part);
-        for (i = 0; i < part; i++) gate[i] = gate[i] / (1.0f + e[i]) * up[i];
-    }
-#if !LM_ONLY_LLAMA
-    for (i = 0; i < n; i++) {
-        const float x = gate[i] > 0.0f ? gate[i] : gate[i] - gate[i]; /* keeps NaN */
-        gate[i] = (function == LM_RELU ? x : x * x) * up[i];
+    if (function <= LM_GELU) lm__gate_part(function, gate, up, n);
+    for (; n && function > LM_GELU; n--, gate++, up++) {
+        const float x = *gate > 0.0f ? *gate : *gate - *gate; /* keeps NaN */
+        *gate = (function == LM_RELU ? x : x * x) * *up;
     }
 #endif
 }
+LM__TWICE(lm__gate, (const lm_model *m, float *gate, const float *up, size_t n), (m, gate, up, n))
 
-/* x += scale * y */
-static void lm__add(const lm_model *m, float *x, const float *y, size_t n)
+static llmq_status lm__gate_one(const lm__each *j, size_t i, const lm_room *room)
+{
+    (void)room;
+    LM__CALL(j->s, lm__gate, (j->m, j->s->gate + i * j->n, j->s->up + i * j->n, j->n));
+    return LLMQ_OK;
+}
+
+/* Vector i of x += scale * vector i of the output of a block */
+static llmq_status lm__add_one(const lm__each *j, size_t i, const lm_room *room)
 {
     LM__NO_CONTRACT
-    const float scale = LM__EXTRA(m, residual_scale, 1.0f);
-    size_t i;
-    (void)m;
-    for (i = 0; i < n; i++) x[i] += scale * y[i];
+    const float scale = LM__EXTRA(j->m, residual_scale, 1.0f), *y = j->s->normed + i * j->n;
+    float *x = j->s->x + i * j->n;
+    size_t k;
+    (void)room;
+    for (k = 0; k < j->n; k++) x[k] += scale * y[k];
+    return LLMQ_OK;
+}
+
+static llmq_status lm__add(const lm_model *m, lm_state *s, uint32_t count)
+{
+    lm__each j = lm__job(m, s, count, m->dim);
+    j.each = lm__add_one;
+    return lm__for_each(&j);
 }
 
 /* normed <- output of the feed-forward block of layer l, w2 (act(w1 x) * w3 x), for count tokens in
    x. */
 static llmq_status lm__feed_forward(const lm_model *m, lm_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    int prepared = 0;
+    static const unsigned char which[] = { LM_W1, LM_W3 }, down = LM_W2;
+    float *const y[] = { s->gate, s->up };
+    lm__each gate = lm__job(m, s, count, m->hidden);
     llmq_status status;
     if ((status = lm__norm(m, s, l, LM_NORM2, s->normed, s->x, count)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_W1, s->normed, count, &prepared, s->gate)) != LLMQ_OK) return status;
-    if ((status = lm__product(m, s, l, LM_W3, s->normed, count, &prepared, s->up)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, which, 2, s->normed, count, y)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_FEED, l, count, position)) != LLMQ_OK) return status;
-    lm__gate(m, s->gate, s->up, (size_t)count * m->hidden);
+    gate.each = lm__gate_one;
+    if ((status = lm__for_each(&gate)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     if ((status = lm__norm(m, s, l, LM_DNORM, s->gate, s->gate, count)) != LLMQ_OK) return status;
 #endif
     if ((status = lm__look(s, LM_AT_DOWN, l, count, position)) != LLMQ_OK) return status;
-    prepared = 0;
-    if ((status = lm__product(m, s, l, LM_W2, s->gate, count, &prepared, s->normed)) != LLMQ_OK) return status;
+    if ((status = lm__products(m, s, l, &down, 1, s->gate, count, &s->normed)) != LLMQ_OK) return status;
 #if !LM_ONLY_LLAMA
     status = lm__norm(m, s, l, LM_POST2, s->normed, s->normed, count);
 #endif
@@ -1653,24 +1917,24 @@ llmq_status lm_layer_forward(const lm_model *m, lm_state *s, uint32_t l, uint32_
         return LLMQ_E_ARG;
     if ((status = lm__attention(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_SUM1, l, count, position)) != LLMQ_OK) return status;
-    lm__add(m, s->x, s->normed, (size_t)count * m->dim);
+    if ((status = lm__add(m, s, count)) != LLMQ_OK) return status;
     if ((status = lm__feed_forward(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = lm__look(s, LM_AT_SUM2, l, count, position)) != LLMQ_OK) return status;
-    lm__add(m, s->x, s->normed, (size_t)count * m->dim);
-    return LLMQ_OK;
+    return lm__add(m, s, count);
 }
 
 llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride)
 {
-    int prepared = 0;
-    float *first;
+    lm__rows job;
     llmq_status status;
     if (count == 0 || count > s->batch || r0 > r1 || r1 > m->vocab) return LLMQ_E_ARG;
     if ((status = lm__norm(m, s, m->layers, LM_NORM1, s->normed, s->x, count)) != LLMQ_OK) return status;
-    /* The product writes row r0 at first + r0. The address before that may be outside of y, so it is
+    if ((status = lm__prepare(m, s, &m->classifier, s->normed, count)) != LLMQ_OK) return status;
+    job.s = s, job.t[0] = &m->classifier, job.stride[0] = stride, job.count = count, job.r0 = r0, job.r1 = r1;
+    /* The product writes row r0 at y[0] + r0. The address before that may be outside of y, so it is
        computed as an integer. */
-    first = (float *)((uintptr_t)y - r0 * sizeof *y);
-    status = lm__linear(m, s, &m->classifier, r0, r1, s->normed, count, &prepared, first, stride);
+    job.y[0] = (float *)((uintptr_t)y - r0 * sizeof *y);
+    status = lm__multiply(&job);
 #if !LM_ONLY_LLAMA
     if (status == LLMQ_OK && (m->logit_scale < 1.0f || m->logit_scale > 1.0f || m->logit_softcap > 0.0f)) {
         uint32_t i;
@@ -1702,6 +1966,12 @@ llmq_status lm_forward(const lm_model *m, lm_state *s, const uint32_t *tokens, u
 #undef LM__QUERIES
 #undef LM__QUERIES_OF
 #undef LM__EXPS
+#undef LM__VECTORS
+#undef LM__F32X8
+#undef LM__BODY
+#undef LM__TWICE
+#undef LM__CALL
+#undef LM__TOGETHER
 #undef LM__EXTRA
 #undef LM_IMPLEMENTATION
 #endif

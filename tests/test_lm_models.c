@@ -50,8 +50,9 @@ static void run_backwards(void *context, lm_task task, void *argument, uint32_t 
     while (n) task(argument, --n);
 }
 
-/* Logits of all tokens, `batch` a call, in up to so many tasks; views: with memory for the model. */
-static void run_model(const llmq_bundle *b, const oracle *o, int views, uint32_t batch, uint32_t tasks,
+/* Logits of all tokens, `batch` a call, in up to so many tasks; views: with memory for the model.
+   plain: without the code for AVX2. */
+static void run_model(const llmq_bundle *b, const oracle *o, int views, uint32_t batch, uint32_t tasks, int plain,
                       float (*out)[VOCAB])
 {
     lm_model m;
@@ -66,6 +67,7 @@ static void run_model(const llmq_bundle *b, const oracle *o, int views, uint32_t
     state = malloc(need);
     CHECK(need != 0 && lm_state_init(&s, &m, batch, state, need) == LLMQ_OK);
     s.run = run_backwards;
+    if (plain) s.avx2 = 0;
     for (i = 0; i < TOKENS; i += batch) {
         const uint32_t n = TOKENS - i < batch ? TOKENS - i : batch;
         CHECK(lm_forward(&m, &s, o->token + i, n, i, out[i]) == LLMQ_OK);
@@ -75,13 +77,13 @@ static void run_model(const llmq_bundle *b, const oracle *o, int views, uint32_t
 }
 
 /* The logits are llama.cpp's, and the same bits in batches of any size, with and without memory for
-   the model, in one task or in several.
+   the model, in one task or in several, with and without AVX2.
    Measured: they differ by up to 2.8e-6 of the largest. */
 static void test_logits(const oracle *o, const unsigned char *bytes, size_t size)
 {
     static float logits[TOKENS][VOCAB], again[TOKENS][VOCAB];
-    static const struct { int views; uint32_t batch, tasks; } ways[] = {
-        { 0, TOKENS, 1 }, { 1, 1, 1 }, { 1, 7, 1 }, { 1, TOKENS, 3 }, { 0, 5, 2 }
+    static const struct { int views; uint32_t batch, tasks; int plain; } ways[] = {
+        { 0, TOKENS, 1, 0 }, { 1, 1, 1, 0 }, { 1, 7, 1, 0 }, { 1, TOKENS, 3, 0 }, { 0, 5, 2, 0 }, { 1, TOKENS, 1, 1 }
     };
     llmq_bundle b;
     size_t bundle_size;
@@ -89,7 +91,7 @@ static void test_logits(const oracle *o, const unsigned char *bytes, size_t size
     float most = 0, off = 0;
     uint32_t i, v;
     CHECK(llmq_bundle_open(&b, bundle, bundle_size, NULL) == LLMQ_OK);
-    run_model(&b, o, 1, TOKENS, 1, logits);
+    run_model(&b, o, 1, TOKENS, 1, 0, logits);
     for (i = 0; i < TOKENS; i++)
         for (v = 0; v < VOCAB; v++) {
             most = fmaxf(most, fabsf(o->logits[i][v]));
@@ -97,7 +99,7 @@ static void test_logits(const oracle *o, const unsigned char *bytes, size_t size
         }
     CHECK(most > 0 && off <= 1e-5f * most);
     for (i = 0; i < COUNT(ways); i++) {
-        run_model(&b, o, ways[i].views, ways[i].batch, ways[i].tasks, again);
+        run_model(&b, o, ways[i].views, ways[i].batch, ways[i].tasks, ways[i].plain, again);
         CHECK(memcmp(logits, again, sizeof logits) == 0);
     }
     free(bundle);
