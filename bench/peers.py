@@ -99,7 +99,7 @@ def ggml_row(model, kind, matrix, base, program):
     try:
         models.made(path, command, [model.original, *weighted[1:]], "%s: %s: quantizing" % (model.name, label))
     except models.Stop as stop:
-        if matrix or "importance matrix" not in str(stop):
+        if matrix or not re.search("requires an imatrix|importance matrix", str(stop)):
             raise
         models.say("%s: llama.cpp makes no %s without an importance matrix" % (model.name, kind))
         return None
