@@ -325,19 +325,19 @@
                          elsewhere the sets that the compiler was told to use
 
    Sizes with LLMQ_SIMD 0 (`make size` checks them): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                               56172
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                    28396
-     runtime          LLMQ_NO_ENCODER 1                                                        16610
-     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                14086
-     no-strings       runtime, LLMQ_NO_STRINGS 1                                               15976
-     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                    14778
-     no-steps         runtime, LLMQ_MAX_STEPS 0                                                13598
-     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)             15358
-     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                  14432
-     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4     5586
-     t3               the same with LLMQ_WITH_T3                                                6282
-     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                           8358
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 in place of LLMQ_NO_ENCODER 1               9894
+     all              everything                                                               56188
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                    28420
+     runtime          LLMQ_NO_ENCODER 1                                                        16634
+     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                14106
+     no-strings       runtime, LLMQ_NO_STRINGS 1                                               16000
+     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                    14814
+     no-steps         runtime, LLMQ_MAX_STEPS 0                                                13622
+     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)             15382
+     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                  14464
+     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4     5590
+     t3               the same with LLMQ_WITH_T3                                                6286
+     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                           8394
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 in place of LLMQ_NO_ENCODER 1               9898
    These sizes include public functions that a program does not call. A linker that drops them
    (-ffunction-sections and --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC

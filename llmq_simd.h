@@ -2985,8 +2985,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
     }
 }
 
-/* y[i * y_stride, LLMQ__ROWS) = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
-   LLMQ__SHARE activations. Of rows beyond r + rows - 1 there are the products of that one.
+/* y[i * y_stride, LLMQ__ROWS) = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count
+   <= LLMQ__SHARE activations. Of rows beyond r + rows - 1 there are the products of that one.
    Totals are kept in y, sums of the run that has begun in `sum`.
    Stack with 16 rows: 2.2 KB of tile, 4.2 KB of sums and 1.4 KB of windows. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
