@@ -1,4 +1,4 @@
-/* llmq.h - v0.10.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
+/* llmq.h - v0.11.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
@@ -242,6 +242,7 @@
             Trans. Signal Process. 58 (2010).
 
    RELEASES
+       0.11.0 products of four rows end their runs together; five formats are built in no longer.
        0.10.0 any number of columns at full speed; llmq_writer_rows; raw rows in register blocks.
        0.9.0  llmq_writer: a bundle is written a payload at a time.
        0.8.0  the second edition: sections in order, names of the field, comments as contracts.
@@ -264,7 +265,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 10
+#define LLMQ_VERSION_MINOR 11
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------
@@ -440,7 +441,7 @@
    linker, which ends in the version and in LLMQ_MAX_STEPS. A file with other structs cannot call a
    function that reads or fills them: it does not link, and the message of the linker says why.
    In the source, functions keep the names that are written there. A program that looks up symbols
-   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_10_LLMQ_MAX_STEPS_8.
+   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_11_LLMQ_MAX_STEPS_8.
    Functions that take only plain integers, floats and bytes have no such ending.
    LLMQ_STEPS_NUMERAL is LLMQ_MAX_STEPS, whatever expression it is, as the numeral that ## needs. */
 #if LLMQ_MAX_STEPS == 0

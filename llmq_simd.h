@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.10.0 - the kernels of llmq.h with vector instructions, bit for bit
+/* llmq_simd.h - v0.11.0 - the kernels of llmq.h with vector instructions, bit for bit
    public domain or MIT (see llmq.h)
 
    DO THIS
@@ -123,7 +123,7 @@
 #if LLMQ__SIMD_PART == LLMQ__PART_CONFIGURATION
 #undef LLMQ__SIMD_PART
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 10 || LLMQ_VERSION_PATCH != 0
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 11 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
