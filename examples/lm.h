@@ -309,8 +309,10 @@ llmq_status lm_logits(const lm_model *m, lm_state *s, uint32_t count, uint32_t r
 
 /* Loops on floats, of eight at a time where the compiler has vectors. On x86-64 they are compiled
    twice, as the program is and for AVX2, and lm_state.avx2 says which to call. AVX2 alone has no
-   fused multiply-add, and sums have one order, so both give the same bits. */
-#if !LM_ONLY_LLAMA && defined(__GNUC__) && !defined(__TINYC__) && defined(__BYTE_ORDER__)
+   fused multiply-add, and sums have one order, so both give the same bits. gcc for Windows keeps no
+   vectors of 32 bytes on the stack, which is not aligned for them there (its bug 54412). */
+#if !LM_ONLY_LLAMA && defined(__GNUC__) && !defined(__TINYC__) && defined(__BYTE_ORDER__) \
+    && (!defined(_WIN32) || defined(__clang__))
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ \
     && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
 #define LM__VECTORS 1
