@@ -65,10 +65,11 @@ static const llmq_kernels *table(uint32_t i, const char *kernel)
 
 /* True if the upper halves of all vector registers are zero, as a kernel must leave them, because
    code for SSE is slow otherwise. Call it right after the kernel. Where registers have none, or
-   where this test has no assembler for them, it is true. */
+   where this test has no assembler for them, it is true; also where speed does not matter. */
 static int uppers_are_clear(void)
 {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(TESTS_EMULATED_IMMINTRIN_H)
+#if defined(__x86_64__) && defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) \
+    && !defined(TESTS_EMULATED_IMMINTRIN_H)
     unsigned char all[16][32];
     size_t i, j;
     if (!(llmq_cpu_features() & LLMQ_CPU_AVX2)) return 1;
