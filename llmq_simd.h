@@ -1669,9 +1669,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(part_of)(int kind, const LLMQ__KERNEL
 }
 
 /* The same for any kind but OTHER, and the units of rows row[0, rows) that begin with code `first`,
-   into e[row]; rows is at most 4. Nothing is read beyond the tensor.
-   Units of 64 codes, which rows of many models end in, have code of their own, whose loops are
-   unrolled. */
+   into e[row]; rows is at most 4. Nothing is read beyond the tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const llmq__layout *l,
                                                    const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *const *row,
                                                    uint32_t rows, uint32_t first, int8_t (*e)[320])
@@ -1688,9 +1686,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const l
         unit[i] = copy[i];
     }
 #define LLMQ__EACH(kind)                                                                                              \
-    for (i = 0; i < rows; i++)                                                                                        \
-        if (m == 64) LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], 64, e[i]);                                          \
-        else LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], m, e[i]);                                                   \
+    for (i = 0; i < rows; i++) LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], m, e[i]);                                 \
     break
     switch (g->kind) {
     case LLMQ__KIND_G2: LLMQ__EACH(LLMQ__KIND_G2);
