@@ -15,8 +15,8 @@ static void pool_run(void *context, lm_task task, void *argument, uint32_t n)
     for (uint32_t i = 0; i < n; i++) task(argument, i);
 }
 #else
-/* Turns of the loop before a thread sleeps: about ten microseconds, as long as most pauses between two
-   products.
+/* Turns of the loop before a thread sleeps: about ten microseconds, as long as most pauses between
+   two products.
    Measured: fifteen times as many turns gain nothing, and cost much where other programs run. */
 #define POOL_TURNS 20000
 
