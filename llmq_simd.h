@@ -1612,20 +1612,29 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNE
     }
 }
 
-/* The same for any kind but OTHER: as many chunks as there are from c to end. */
+/* Code for the kind of grid *g, any but OTHER, which it gets as a constant: one(kind) for points of
+   one coordinate, two(kind) for points of two. */
+#define LLMQ__KINDS(one, two)                                                                                         \
+    switch (g->kind) {                                                                                                \
+    case LLMQ__KIND_G2: one(LLMQ__KIND_G2); break;                                                                    \
+    case LLMQ__KIND_G3: one(LLMQ__KIND_G3); break;                                                                    \
+    case LLMQ__KIND_G4: one(LLMQ__KIND_G4); break;                                                                    \
+    case LLMQ__KIND_G5: one(LLMQ__KIND_G5); break;                                                                    \
+    case LLMQ__KIND_G6: one(LLMQ__KIND_G6); break;                                                                    \
+    case LLMQ__KIND_G8: one(LLMQ__KIND_G8); break;                                                                    \
+    case LLMQ__KIND_V2N16: two(LLMQ__KIND_V2N16); break;                                                              \
+    default: two(LLMQ__KIND_V2N64); break;                                                                            \
+    }
+
+/* e = points of chunks [c, end) of a whole unit, for any kind but OTHER. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c,
                                                      uint32_t end, int8_t *e)
 {
-    switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
-    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
-    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
-    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
-    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
-    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
-    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
-    default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
-    }
+#define LLMQ__CHUNKS(kind) LLMQ__KERNEL_NAME(chunks_of)(kind, g, unit, c, end, e)
+#define LLMQ__PAIRS(kind) LLMQ__KERNEL_NAME(pairs_of)(kind, g, unit, c, end, e)
+    LLMQ__KINDS(LLMQ__CHUNKS, LLMQ__PAIRS)
+#undef LLMQ__CHUNKS
+#undef LLMQ__PAIRS
 }
 
 /* e[] = points of the m <= LLMQ__UNIT codes of a unit, coordinate after coordinate.
@@ -1685,20 +1694,11 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(part)(const llmq_tensor *t, const l
         LLMQ_MEMCPY(copy[i], unit[i], llmq__unit_bytes(l, m));
         unit[i] = copy[i];
     }
-#define LLMQ__EACH(kind)                                                                                              \
-    for (i = 0; i < rows; i++) LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], m, e[i]);                                 \
-    break
-    switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__EACH(LLMQ__KIND_G2);
-    case LLMQ__KIND_G3: LLMQ__EACH(LLMQ__KIND_G3);
-    case LLMQ__KIND_G4: LLMQ__EACH(LLMQ__KIND_G4);
-    case LLMQ__KIND_G5: LLMQ__EACH(LLMQ__KIND_G5);
-    case LLMQ__KIND_G6: LLMQ__EACH(LLMQ__KIND_G6);
-    case LLMQ__KIND_G8: LLMQ__EACH(LLMQ__KIND_G8);
-    case LLMQ__KIND_V2N16: LLMQ__EACH(LLMQ__KIND_V2N16);
-    default: LLMQ__EACH(LLMQ__KIND_V2N64);
-    }
-#undef LLMQ__EACH
+#define LLMQ__PARTS(kind)                                                                                             \
+    for (i = 0; i < rows; i++) LLMQ__KERNEL_NAME(part_of)(kind, g, unit[i], m, e[i])
+    LLMQ__KINDS(LLMQ__PARTS, LLMQ__PARTS)
+#undef LLMQ__PARTS
+#undef LLMQ__KINDS
 }
 
 #if LLMQ__ANY_TRELLIS
@@ -2039,7 +2039,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ_
 #endif
 }
 
-/* Products of int8 activations: four rows at a time. Those of grids are a quarter of the range
+/* Products of int8 activations: four rows at a time. Rows of grids are a quarter of the range
    apart, because a core reads memory faster by several streams in distant pages than by one.
 
    The sums of four rows, and of the bias of dot(), which they share. */
@@ -2370,11 +2370,12 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(streams)(const llmq_tensor *t, cons
 {
     const uint8_t *row[4];
     LLMQ__VEC4(f32x4) total;
-    uint32_t r, i, k, n = 4, stride = (r1 - r0) / 4, last = r0 + stride;
-    for (r = r0; r < r1; r += n < 4 ? n : 1) {
-        /* The rest is neighbouring rows, the last of them more than once. */
-        if (r == last) r = r0 + 4 * stride, n = r1 - r, stride = 1;
-        if (n == 0) break;
+    const uint32_t blocks = (r1 - r0) / 4, left = (r1 - r0) % 4;
+    uint32_t b, r, i, k, n = 4, stride = blocks;
+    for (b = 0; b < blocks + (left != 0); b++) {
+        r = r0 + b;
+        /* The rows that are left are neighbours, the last of them more than once. */
+        if (b == blocks) r = r0 + 4 * blocks, n = left, stride = 1;
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(r + llmq__min(k, n - 1) * stride) * t->row_size;
         for (i = 0; i < count; i++) {
             if (step >= 64) {
@@ -2389,8 +2390,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(streams)(const llmq_tensor *t, cons
     }
 }
 
-/* The same for any format and any runs. Rows are decoded once for LLMQ__BATCH activations. Blocks
-   are four neighbouring rows, which those of a trellis share the rows above them with. */
+/* The same for any format and any runs. Rows are decoded once for LLMQ__BATCH activations. Four
+   neighbouring rows are a block, because neighbours in a trellis share the rows above them. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                     uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -2775,9 +2776,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(uint32_t step, const llmq_te
         LLMQ__KERNEL_NAME(clear)(&s);
         LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
         LLMQ__K(_step)(g, u, at, half, x->q + j + 32, &s);
-        LLMQ__VEC4(store_i32x4)(chain.link[0], LLMQ__KERNEL_NAME(sums)(&s));
-        chain.links = 1;
-        LLMQ__KERNEL_NAME(add_links)(&chain, 64, x, row);
+        LLMQ__KERNEL_NAME(add_sums4)(&chain, LLMQ__KERNEL_NAME(sums)(&s), 64, x, row);
         return chain.total;
     }
     return j == t->cols ? chain.total : LLMQ__KERNEL_NAME(rest)(t, l, g, x, row, &chain);
